@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the parts of the helper share: the options, the model of a dump, the model of a restore.
+ * Kinds of files (files/), properties of tasks (task/) and memory (mem/) see only this header and image.h.
+ */
+#ifndef _CRK_HELPER_H
+#define _CRK_HELPER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "crk.h"
+#include "crk_regs.h"
+#include "image.h"
+#include "log.h"
+#include "util.h"
+
+/* exit status of crkhelper */
+#define CRK_EXIT_DONE		0
+#define CRK_EXIT_FAILED		1	/* target as before */
+#define CRK_EXIT_USAGE		2
+#define CRK_EXIT_DOUBT		3	/* target gone or in doubt */
+
+/* what --inherit-fd and --external name: "pipe:[12]", "tty:[8801]", … */
+struct crk_inherit {
+	int fd;
+	const char *what;
+};
+
+/* filled once by opts.c, const afterwards */
+struct crk_opts {
+	const char *images_dir;		/* -D */
+	const char *cgroup;		/* -g: path below the cgroup2 mount, or absolute */
+	pid_t tree;			/* -t, 0 if not given */
+	bool leave_running, leave_stopped, leave_frozen;
+	bool detach;			/* -d */
+	bool check_only;		/* --check */
+	bool shell_job;			/* -j: session and terminal come from outside */
+	bool tcp_established, ext_unix_sk, file_locks, link_remap, evasive_devices;	/* known to CRIU users */
+	bool json;
+	unsigned int timeout_ms;	/* --timeout, default 10 s */
+	unsigned int ghost_limit;	/* --ghost-limit, bytes; 0: any size */
+	const char *pidfile;
+	struct crk_inherit *inherit;
+	size_t nr_inherit;
+	const char **external;
+	size_t nr_external;
+	int verbose;
+};
+
+/* ---- dump ---- */
+
+struct crk_dump;
+
+/* a process of the frozen cgroup */
+struct crk_dproc {
+	const struct crk_task *leader;	/* and its other threads behind it */
+	size_t nr_threads;
+	pid_t pid;
+	bool zombie;
+	int pidfd;			/* -1 for zombies */
+	int procfd;			/* /proc/PID, O_PATH */
+	/* records of CRK_IOC_CAPTURE; one pointer and length per thread, the leader's with the process's records */
+	const struct crk_rec **recs;
+	size_t *recs_len;
+	const struct crk_rec_mm *mm;
+	const struct crk_rec_actions *actions;
+	struct crk_fd *fds;		/* empty if files_of */
+	size_t nr_fds;
+	struct crk_dproc *files_of;	/* shares its table of open files with this earlier process; else NULL */
+	struct crk_dproc *fs_of;	/* the same for cwd, root, umask */
+	struct crk_vma *vmas;
+	size_t nr_vmas;
+	struct crk_dproc *parent;	/* NULL if outside the dump */
+};
+
+struct crk_dump {
+	const struct crk_opts *opts;
+	struct crk_imgdir *dir;
+	int dev;			/* /dev/crk */
+	int cgroup_fd;
+	struct crk_task *tasks;
+	size_t nr_tasks;
+	struct crk_dproc *procs;	/* in the order of the kernel's list; parents come before children if alive */
+	size_t nr_procs;
+	void *recs;			/* all records */
+	size_t recs_len;
+	struct crk_dump_files *files;	/* files.c: struct file identity → image id */
+	struct crk_dump_mem *mem;	/* mem/: inode identity → shared memory id, pages written */
+	uint64_t frozen_ns;		/* length of the freeze */
+	uint64_t pages_written;
+	bool frozen;
+};
+
+/* next record of @type in a thread's records, after @prev (NULL: the first); NULL if there is none */
+const void *crk_rec_find(const struct crk_rec *recs, size_t len, uint32_t type, const void *prev);
+struct crk_dproc *crk_dump_proc(struct crk_dump *d, pid_t pid);	/* NULL if not in the dump */
+
+/* ---- files ---- */
+
+/* one open file of a dump, and how it was found */
+struct crk_dfile {
+	struct crk_dproc *proc;		/* first process that has it */
+	const struct crk_fd *facts;	/* from the module */
+	uint32_t id;			/* in files.img */
+	int fd;				/* our duplicate of it: pidfd_getfd(2); not for O_PATH tricks */
+	const char *link;		/* /proc/PID/fd/N as readlink(2) gives it, 4095 bytes at most */
+	struct stat st;
+	const char *fdinfo;		/* text of /proc/PID/fdinfo/N */
+};
+
+struct crk_rst;
+struct crk_rproc;
+
+/**
+ * struct crk_file_ops - a kind of open file; one per file in files/, listed in files/kinds.def
+ * @name: as messages call it
+ * @type: FD_TYPES__* in files.img
+ * @probe: is this file mine?  First match in the order of kinds.def wins
+ * @dump: fill @fe (its fields are freed by the caller with the arena of files.c) and write the kind's other images;
+ *	refuse with one sentence what can't be carried
+ * @finish: after all files of the dump; checks that need all of them (both ends of a pipe).  NULL: nothing to do
+ * @open: make the file in the coordinating process; the new fd (O_CLOEXEC, any number) in @ret.  May call
+ *	crk_rfile_get() for files it needs first
+ * @connect: in the restored process when all its fds are in place, for kinds that name other fds or the process
+ *	(epoll, owner of O_ASYNC, locks, controlling terminal).  NULL: nothing to do
+ */
+struct crk_file_ops {
+	const char *name;
+	int type;
+	bool (*probe)(const struct crk_dfile *f);
+	int (*dump)(struct crk_dump *d, const struct crk_dfile *f, FileEntry *fe);
+	int (*finish)(struct crk_dump *d);
+	int (*open)(struct crk_rst *r, const FileEntry *fe, int *ret);
+	int (*connect)(struct crk_rst *r, struct crk_rproc *p, const FileEntry *fe, int fd);
+};
+
+/* files.c, dump: called by dump.c */
+int crk_files_dump(struct crk_dump *d);			/* files.img, fdinfo-N.img, fs-PID.img of all processes */
+/* id in files.img of a file that is not a descriptor (mapping, cwd, root, exe): kind reg or dir by path */
+int crk_files_dump_path(struct crk_dump *d, struct crk_dproc *p, int fd, const char *link, uint32_t flags, uint32_t *id_ret);
+void crk_files_dump_free(struct crk_dump *d);
+/* id of a struct file already seen, 0 if none (passed descriptors, epoll targets) */
+uint32_t crk_files_id(struct crk_dump *d, uint64_t file_id);
+
+/* files.c, restore */
+int crk_files_plan(struct crk_rst *r);		/* reads files.img; refuses what can't be opened here */
+int crk_files_open_all(struct crk_rst *r);		/* in the coordinator, before any process is made */
+int crk_rfile_get(struct crk_rst *r, uint32_t id, int *ret);	/* the coordinator's fd of file @id; borrowed */
+const FileEntry *crk_rfile_entry(struct crk_rst *r, uint32_t id);	/* NULL if unknown */
+/* in the restored process: puts every descriptor at its number, then connects; helper fds are >= r->fd_base */
+int crk_files_install(struct crk_rst *r, struct crk_rproc *p);
+int crk_fs_install(struct crk_rst *r, struct crk_rproc *p);		/* cwd, root, umask */
+void crk_files_free(struct crk_rst *r);
+
+/* ---- restore ---- */
+
+struct crk_rthread {
+	pid_t tid;
+	CoreEntry *core;
+	const struct crk_rec *recs;	/* from crk-core-TID.img */
+	size_t recs_len;
+};
+
+/* a process to restore, or a helper that stands in for a session leader long gone */
+struct crk_rproc {
+	pid_t pid, ppid, pgid, sid;
+	bool zombie;
+	bool stand_in;			/* only there to create a session or group; exits when its children are made */
+	uint32_t exit_code;		/* zombie: as wait4() encodes it */
+	struct crk_rthread *threads;	/* leader first */
+	size_t nr_threads;
+	struct crk_rproc *parent;	/* NULL: child of the coordinator */
+	struct crk_rproc **children;
+	size_t nr_children;
+	CrkTaskEntry *task;		/* crk-task-PID.img */
+	FsEntry *fs;
+	FdinfoEntry **fds;
+	size_t nr_fds;
+	uint32_t files_img;		/* number of its fdinfo image */
+	struct crk_rproc *files_of, *fs_of;
+	struct crk_rmem *mem;		/* mem/: mappings, memory program */
+};
+
+struct crk_rst {
+	const struct crk_opts *opts;
+	struct crk_imgdir *dir;
+	int dev;
+	int cgroup_fd;			/* where the restored tasks go */
+	struct crk_rproc *procs;	/* parents before children */
+	size_t nr_procs;
+	size_t nr_tasks;		/* threads that will park */
+	int fd_base;			/* target descriptors are below, the helper's own at or above */
+	struct crk_rst_files *files;
+	struct crk_rst_mem *mem;
+	struct crk_sync *sync;		/* tree.c: shared between all processes of the restore */
+};
+
+struct crk_rproc *crk_restore_proc(struct crk_rst *r, pid_t pid);	/* NULL if not in the images */
+
+/* ---- memory (mem/) ---- */
+
+int crk_mem_dump(struct crk_dump *d);		/* mm-PID, pagemap-PID, pages-N, shared memory, crk-vma, crk-cow; frozen */
+void crk_mem_dump_free(struct crk_dump *d);
+
+int crk_mem_plan(struct crk_rst *r);	/* reads mm, pagemap, crk-vma, crk-cow; refuses what can't be mapped here */
+int crk_mem_open_all(struct crk_rst *r);	/* coordinator: files to map, shared memory made and filled */
+/* in process @p, in this order: */
+int crk_mem_stage(struct crk_rst *r, struct crk_rproc *p);	/* before its children are made: pages they share with it */
+/* the last thing a process does: CRK_IOC_PROGRAM; returns only on failure */
+int crk_mem_run(struct crk_rst *r, struct crk_rproc *p);
+void crk_mem_free(struct crk_rst *r);
+
+/* ---- properties of tasks (task/) ---- */
+
+/**
+ * struct crk_prop_ops - one property of processes or threads; one per file in task/, listed in task/props.def
+ * @name: as messages call it
+ * @dump: facts of a live process @p into @te and the threads' @cores (p->nr_threads of them)
+ * @check: before anything is created.  NULL: nothing to check
+ * @restore_early: in the process's leader, still with all privileges, before its threads are made
+ * @restore_thread: in each thread (leader included) just before it parks; runs in the order of props.def
+ * @restore_outside: by the coordinator when all are parked, for what another process may set (limits, scheduling, …)
+ */
+struct crk_prop_ops {
+	const char *name;
+	int (*dump)(struct crk_dump *d, struct crk_dproc *p, CrkTaskEntry *te, CoreEntry **cores);
+	int (*check)(struct crk_rst *r, const struct crk_rproc *p);
+	int (*restore_early)(struct crk_rst *r, struct crk_rproc *p);
+	int (*restore_thread)(struct crk_rst *r, struct crk_rproc *p, struct crk_rthread *t);
+	int (*restore_outside)(struct crk_rst *r, struct crk_rproc *p);
+};
+
+int crk_task_dump(struct crk_dump *d);		/* core-TID, crk-core-TID, crk-task-PID, pstree, ids of all processes */
+
+/* ---- dev.c: the only file that calls the module; 0 or negative errno, the module's reason already printed ---- */
+
+int crk_dev_open(int *ret);			/* loads the module if needed */
+int crk_dev_info(int dev, struct crk_info *out);
+int crk_dev_freeze(int dev, int cgroup_fd, unsigned int timeout_ms, struct crk_freeze *out);
+int crk_dev_verify(int dev, uint32_t *nr_thaws_ret);
+int crk_dev_thaw(int dev, bool leave_frozen, uint64_t *frozen_ns_ret);
+int crk_dev_tasks(int dev, struct crk_task **ret, size_t *nr_ret);		/* malloc'ed */
+int crk_dev_capture(int dev, void **ret, size_t *len_ret);			/* malloc'ed: all threads */
+int crk_dev_vmas(int dev, pid_t pid, struct crk_vma **ret, size_t *nr_ret);	/* malloc'ed */
+int crk_dev_pages(int dev, struct crk_pagerun *cmd);				/* one call, cursor in cmd->start */
+int crk_dev_read(int dev, pid_t pid, int file_fd, uint64_t off, const struct crk_range *ranges, uint32_t nr);
+int crk_dev_files(int dev, pid_t pid, struct crk_fd **ret, size_t *nr_ret);	/* malloc'ed */
+int crk_dev_restore(int dev, uint32_t nr_tasks);
+int crk_dev_program(int dev, struct crk_program *cmd);				/* returns only on failure */
+int crk_dev_park(int dev);							/* returns only on failure */
+int crk_dev_wait(int dev, unsigned int timeout_ms, struct crk_wait *out);
+int crk_dev_set(int dev, const void *recs, size_t len);
+int crk_dev_go(int dev);
+
+/* ---- cgroup.c ---- */
+
+int crk_cgroup_open(const char *path, int *ret);	/* O_PATH-less directory fd, by -g syntax */
+int crk_cgroup_of(pid_t pid, char **path_ret);		/* path below the mount */
+/* the cgroup that holds the tree of @pid and nothing else, made if needed (*made_ret) */
+int crk_cgroup_for_tree(pid_t pid, char **path_ret, bool *made_ret);
+int crk_cgroup_create(const char *path, int *ret);
+int crk_cgroup_add(int cgroup_fd, pid_t pid);
+int crk_cgroup_kill(int cgroup_fd);			/* cgroup.kill, waits until it is empty */
+int crk_cgroup_freeze(int cgroup_fd, bool freeze);	/* plain cgroup.freeze, waits for "frozen 1" when freezing */
+int crk_cgroup_remove(const char *path);
+
+/* ---- subcommands; return the exit status ---- */
+
+int crk_cmd_dump(const struct crk_opts *opts);
+int crk_cmd_restore(const struct crk_opts *opts);
+int crk_cmd_run(const struct crk_opts *opts, char **argv);
+int crk_cmd_check(const struct crk_opts *opts);
+int crk_cmd_show(const struct crk_opts *opts);
+
+#endif /* _CRK_HELPER_H */

@@ -1,0 +1,740 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The contract of /dev/crk: ioctls, their structs, constants.  Thread and process state travels in the records
+ * of crk_regs.h.  API.md says the same with examples.
+ *
+ * One open of /dev/crk is one job: either a dump (CRK_IOC_FREEZE comes first) or a restore (CRK_IOC_RESTORE comes
+ * first).  Closing the last fd of the opener undoes what the job holds: the cgroup is thawed, half-restored tasks
+ * are killed.  Dump calls come from the opener's process; restore calls from it and from the tasks it made.
+ *
+ * Every struct begins with its size as the caller knows it and grows at the end only; zero means the old behaviour.
+ * 32- and 64-bit callers share one layout.  Pids are in the caller's pid namespace.  Times are nanoseconds unless
+ * the name ends in _ms.
+ *
+ * Errors with one meaning everywhere: ENOTTY no such ioctl; E2BIG bytes beyond what this module knows are not zero;
+ * EINVAL a field is wrong (unknown flag, reserved not 0, misaligned); EFAULT a pointer is wrong; EPERM not the
+ * job's opener or no CAP_CHECKPOINT_RESTORE; EACCES no ptrace access to a task; EBADF, ESRCH no such fd, task;
+ * EBUSY wrong state of the job; ESTALE the target changed; EOPNOTSUPP understood, not supported here;
+ * ENOSPC the buffer is too small; ENOMEM, EINTR as always.
+ */
+#ifndef _UAPI_CRK_H
+#define _UAPI_CRK_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define CRK_DEVICE		"/dev/crk"
+#define CRK_ABI			1	/* raised when a call or a record is added */
+#define CRK_IOC_MAGIC		0xCB
+#define CRK_MAX_PID_LEVELS	32
+
+/* The log of a call: text that says which task, fd or record and why, NUL-terminated, cut at the end if too long. */
+
+/* CRK_FEAT_*: struct crk_info.out_features */
+#define CRK_FEAT_FREEZE_GUARD	(1ULL << 0)	/* foreign thaws are held off while a job is frozen */
+#define CRK_FEAT_COMPAT		(1ULL << 1)	/* 32-bit tasks of this architecture can be restored */
+#define CRK_FEAT_X32		(1ULL << 2)
+#define CRK_FEAT_RSEQ		(1ULL << 3)
+#define CRK_FEAT_RSEQ_LEN	(1ULL << 4)	/* rseq areas other than 32 bytes */
+#define CRK_FEAT_SHMAT		(1ULL << 5)	/* CRK_OP_SHMAT */
+
+/**
+ * struct crk_info - CRK_IOC_INFO: what this module can do
+ * @size: sizeof(struct crk_info) as the caller knows it
+ * @flags: 0
+ * @out_abi: CRK_ABI of the module
+ * @out_machine: ELF e_machine of the kernel's native tasks
+ * @out_features: CRK_FEAT_*
+ * @out_page_size: bytes
+ * @__reserved: 0
+ * @log_uptr: features that are off and why, as text, one per line; may be 0
+ * @log_size: bytes at @log_uptr
+ * @__reserved2: 0
+ *
+ * Allowed at any time.
+ */
+struct crk_info {
+	__u32 size;
+	__u32 flags;
+	__u32 out_abi;
+	__u32 out_machine;
+	__aligned_u64 out_features;
+	__u32 out_page_size;
+	__u32 __reserved;
+	__aligned_u64 log_uptr;
+	__u32 log_size;
+	__u32 __reserved2;
+};
+#define CRK_INFO_SIZE_VER0	48
+#define CRK_IOC_INFO		_IO(CRK_IOC_MAGIC, 0x00)
+
+/* ---- dump ---- */
+
+/**
+ * struct crk_freeze - CRK_IOC_FREEZE: stop every task of a cgroup and of the cgroups below it
+ * @size: sizeof(struct crk_freeze) as the caller knows it
+ * @flags: 0
+ * @cgroup_fd: fd of a cgroup v2 directory
+ * @timeout_ms: how long to wait; 0 waits until a signal
+ * @log_uptr: where to write the reason of a failure as text; may be 0
+ * @log_size: bytes at @log_uptr
+ * @out_nr_tasks: threads now frozen
+ * @out_frozen_ns: CLOCK_BOOTTIME at which the freeze was complete
+ *
+ * Returns when every thread is off its CPU.  Foreign thaws of the cgroup do nothing from then on (where
+ * CRK_FEAT_FREEZE_GUARD is set).  If the cgroup was frozen before, it is left frozen by CRK_IOC_THAW and by close.
+ * Once per job; undone by CRK_IOC_THAW or by closing the fd.
+ *
+ * Errors: EBADF not a cgroup v2 directory; EBUSY the job already is a dump or a restore, or another job holds this
+ * cgroup; EDEADLK the caller is in the cgroup; EOPNOTSUPP the root cgroup, or a kernel thread in the cgroup;
+ * ETIMEDOUT some task did not stop, named in the log; EACCES no ptrace access to a task, named in the log.
+ */
+struct crk_freeze {
+	__u32 size;
+	__u32 flags;
+	__s32 cgroup_fd;
+	__u32 timeout_ms;
+	__aligned_u64 log_uptr;
+	__u32 log_size;
+	__u32 out_nr_tasks;
+	__aligned_u64 out_frozen_ns;
+};
+#define CRK_FREEZE_SIZE_VER0	40
+#define CRK_IOC_FREEZE		_IO(CRK_IOC_MAGIC, 0x01)
+
+/**
+ * struct crk_verify - CRK_IOC_VERIFY: has any task of the frozen cgroup run, come or gone since the freeze?
+ * @size: sizeof(struct crk_verify) as the caller knows it
+ * @flags: 0
+ * @log_uptr: names the tasks that ran, came or went; may be 0
+ * @log_size: bytes at @log_uptr
+ * @out_nr_thaws: foreign thaw attempts held off since the freeze
+ *
+ * Errors: EBUSY not frozen by this job; ESTALE yes, the log says which.
+ */
+struct crk_verify {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 log_uptr;
+	__u32 log_size;
+	__u32 out_nr_thaws;
+};
+#define CRK_VERIFY_SIZE_VER0	24
+#define CRK_IOC_VERIFY		_IO(CRK_IOC_MAGIC, 0x02)
+
+#define CRK_THAW_LEAVE_FROZEN	(1U << 0)	/* give the freeze away: cgroup.freeze stays 1 */
+
+/**
+ * struct crk_thaw - CRK_IOC_THAW: end the freeze; the job is finished
+ * @size: sizeof(struct crk_thaw) as the caller knows it
+ * @flags: CRK_THAW_*
+ * @out_frozen_ns: length of the freeze
+ *
+ * Errors: EBUSY not frozen by this job.
+ */
+struct crk_thaw {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 out_frozen_ns;
+};
+#define CRK_THAW_SIZE_VER0	16
+#define CRK_IOC_THAW		_IO(CRK_IOC_MAGIC, 0x03)
+
+/* CRK_TASK_*: struct crk_task.flags */
+#define CRK_TASK_LEADER		(1U << 0)	/* thread group leader */
+#define CRK_TASK_ZOMBIE		(1U << 1)	/* exited, not yet waited for; exit_code is valid */
+#define CRK_TASK_STOPPED	(1U << 2)	/* in group stop */
+#define CRK_TASK_TRACED		(1U << 3)	/* has a tracer */
+#define CRK_TASK_VFORK		(1U << 4)	/* asleep in vfork until its child execs or exits */
+#define CRK_TASK_WORKER		(1U << 5)	/* io_uring or vhost worker */
+#define CRK_TASK_SECCOMP	(1U << 6)	/* has a seccomp filter or strict mode */
+#define CRK_TASK_SUBREAPER	(1U << 7)	/* the process is a child subreaper */
+#define CRK_TASK_SESSION_TTY	(1U << 8)	/* the session has a controlling terminal */
+#define CRK_TASK_DEAD		(1U << 9)	/* exited leader with live threads */
+#define CRK_TASK_NO_NEW_PRIVS	(1U << 10)
+
+/**
+ * struct crk_task - one thread of the frozen cgroup
+ * @tid: thread id; equals @tgid for the leader
+ * @tgid: process id
+ * @ppid: process id of the real parent; 0 if it has none in the caller's pid namespace
+ * @pgid: process group, 0 if not visible to the caller
+ * @sid: session, 0 if not visible to the caller
+ * @flags: CRK_TASK_*
+ * @exit_code: as wait4() encodes it, for CRK_TASK_ZOMBIE
+ * @exit_signal: signal to the parent at exit; -1 for a thread
+ * @start_ns: CLOCK_BOOTTIME of its start
+ * @mm_id: identity of its address space, 0 if it has none
+ * @files_id: identity of its table of open files
+ * @fs_id: identity of its cwd, root and umask
+ * @sighand_id: identity of its signal actions
+ * @sysvsem_id: identity of its SysV semaphore undo list, 0 if none
+ * @utime_ns: user CPU time
+ * @stime_ns: system CPU time
+ * @tracer_tid: thread id of the tracer, 0 if none or not visible
+ * @oom_score_adj: of the process
+ * @pdeath_signal: signal at death of the parent
+ * @nr_levels: valid entries of @ns_tid, 1 to CRK_MAX_PID_LEVELS
+ * @ns_tid: thread id in its own pid namespace first, then in each ancestor
+ * @comm: name, NUL-terminated
+ * @pid_ns_id: identity of its pid namespace
+ * @cgroup_id: kernfs id of its cgroup
+ *
+ * Identities are keyed hashes of kernel addresses: equal within a job if and only if the object is the same.
+ */
+struct crk_task {
+	__s32 tid;
+	__s32 tgid;
+	__s32 ppid;
+	__s32 pgid;
+	__s32 sid;
+	__u32 flags;
+	__u32 exit_code;
+	__s32 exit_signal;
+	__aligned_u64 start_ns;
+	__aligned_u64 mm_id;
+	__aligned_u64 files_id;
+	__aligned_u64 fs_id;
+	__aligned_u64 sighand_id;
+	__aligned_u64 sysvsem_id;
+	__aligned_u64 utime_ns;
+	__aligned_u64 stime_ns;
+	__s32 tracer_tid;
+	__s32 oom_score_adj;
+	__u32 pdeath_signal;
+	__u32 nr_levels;
+	__s32 ns_tid[CRK_MAX_PID_LEVELS];
+	__u8 comm[16];
+	__aligned_u64 pid_ns_id;
+	__aligned_u64 cgroup_id;
+};
+
+/**
+ * struct crk_tasks - CRK_IOC_TASKS: list the threads of the frozen cgroup
+ * @size: sizeof(struct crk_tasks) as the caller knows it
+ * @flags: 0
+ * @tasks_uptr: array of struct crk_task
+ * @nr: entries at @tasks_uptr; 0 only counts
+ * @entry_size: sizeof(struct crk_task) as the caller knows it
+ * @out_nr: threads there are
+ * @__reserved: 0
+ *
+ * Order: the threads of one process follow each other, leader first; processes in the order of the kernel's list,
+ * which is the order of their creation.
+ *
+ * Errors: EBUSY not frozen by this job; ENOSPC @nr is less than @out_nr, nothing was written but @out_nr.
+ */
+struct crk_tasks {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 tasks_uptr;
+	__u32 nr;
+	__u32 entry_size;
+	__u32 out_nr;
+	__u32 __reserved;
+};
+#define CRK_TASKS_SIZE_VER0	32
+#define CRK_IOC_TASKS		_IO(CRK_IOC_MAGIC, 0x04)
+
+/**
+ * struct crk_capture - CRK_IOC_CAPTURE: state of threads and processes as records of crk_regs.h
+ * @size: sizeof(struct crk_capture) as the caller knows it
+ * @flags: 0
+ * @tid: one thread; 0 all threads of the frozen cgroup, in the order of CRK_IOC_TASKS
+ * @__reserved: 0
+ * @buf_uptr: where the records go
+ * @buf_len: bytes at @buf_uptr
+ * @cursor: in: 0, or @cursor of the call before; out: where to go on, or CRK_CURSOR_END
+ * @out_len: bytes written; the records of one task are never split over two calls
+ * @log_uptr: the reason of a failure as text; may be 0
+ * @log_size: bytes at @log_uptr
+ * @__reserved2: 0
+ *
+ * Each task begins with CRK_REC_TASK.  Zombies have no other record.  A leader carries the records of the process.
+ *
+ * Errors: EBUSY not frozen by this job; ESRCH no such thread; ENOSPC not even one task fits.
+ */
+struct crk_capture {
+	__u32 size;
+	__u32 flags;
+	__s32 tid;
+	__u32 __reserved;
+	__aligned_u64 buf_uptr;
+	__aligned_u64 buf_len;
+	__aligned_u64 cursor;
+	__aligned_u64 out_len;
+	__aligned_u64 log_uptr;
+	__u32 log_size;
+	__u32 __reserved2;
+};
+#define CRK_CURSOR_END		(~0ULL)
+#define CRK_CAPTURE_SIZE_VER0	64
+#define CRK_IOC_CAPTURE		_IO(CRK_IOC_MAGIC, 0x05)
+
+/* CRK_VMA_*: struct crk_vma.flags; the kernel's VM_* by name, since their numbers differ between kernels */
+#define CRK_VMA_READ		(1ULL << 0)
+#define CRK_VMA_WRITE		(1ULL << 1)
+#define CRK_VMA_EXEC		(1ULL << 2)
+#define CRK_VMA_SHARED		(1ULL << 3)
+#define CRK_VMA_MAYREAD		(1ULL << 4)
+#define CRK_VMA_MAYWRITE	(1ULL << 5)
+#define CRK_VMA_MAYEXEC		(1ULL << 6)
+#define CRK_VMA_MAYSHARE	(1ULL << 7)
+#define CRK_VMA_GROWSDOWN	(1ULL << 8)
+#define CRK_VMA_LOCKED		(1ULL << 9)
+#define CRK_VMA_LOCKONFAULT	(1ULL << 10)
+#define CRK_VMA_SEQ_READ	(1ULL << 11)	/* MADV_SEQUENTIAL */
+#define CRK_VMA_RAND_READ	(1ULL << 12)	/* MADV_RANDOM */
+#define CRK_VMA_DONTCOPY	(1ULL << 13)	/* MADV_DONTFORK */
+#define CRK_VMA_WIPEONFORK	(1ULL << 14)	/* MADV_WIPEONFORK */
+#define CRK_VMA_DONTDUMP	(1ULL << 15)	/* MADV_DONTDUMP */
+#define CRK_VMA_HUGEPAGE	(1ULL << 16)	/* MADV_HUGEPAGE */
+#define CRK_VMA_NOHUGEPAGE	(1ULL << 17)	/* MADV_NOHUGEPAGE */
+#define CRK_VMA_MERGEABLE	(1ULL << 18)	/* MADV_MERGEABLE */
+#define CRK_VMA_NORESERVE	(1ULL << 19)
+#define CRK_VMA_ACCOUNT		(1ULL << 20)	/* counted for overcommit: private and writable once */
+#define CRK_VMA_HUGETLB		(1ULL << 21)
+#define CRK_VMA_IO		(1ULL << 22)	/* device memory (VM_IO or VM_PFNMAP) */
+#define CRK_VMA_SPECIAL		(1ULL << 23)	/* made by the kernel: vdso, vvar, …; @name says which */
+#define CRK_VMA_UFFD		(1ULL << 24)	/* registered with userfaultfd */
+#define CRK_VMA_SEALED		(1ULL << 25)	/* mseal() */
+#define CRK_VMA_SYSV_SHM	(1ULL << 26)	/* SysV shared memory; @ino is the shmid */
+#define CRK_VMA_SHADOW_STACK	(1ULL << 27)
+#define CRK_VMA_DROPPABLE	(1ULL << 28)
+#define CRK_VMA_NAMED		(1ULL << 29)	/* anonymous, named by PR_SET_VMA_ANON_NAME; @name is its start */
+#define CRK_VMA_ANON_VMA	(1ULL << 30)	/* private pages were or are present */
+#define CRK_VMA_SHMEM		(1ULL << 31)	/* the file is on tmpfs's internal mount or a tmpfs */
+#define CRK_VMA_SECRETMEM	(1ULL << 32)
+#define CRK_VMA_AIO_RING	(1ULL << 33)
+
+/**
+ * struct crk_vma - one mapping
+ * @start: first address
+ * @end: address after the last
+ * @flags: CRK_VMA_*
+ * @pgoff: offset into the file, bytes
+ * @file_id: identity of the struct file, 0 for anonymous memory
+ * @inode_id: identity of the inode, 0 for anonymous memory
+ * @ino: inode number, or the shmid
+ * @dev: device of the inode, as makedev() encodes it in userspace (new_encode_dev)
+ * @page_shift: log2 of the page size, for CRK_VMA_HUGETLB
+ * @pkey: protection key
+ * @file_flags: f_flags of the file
+ * @name: name of a special or named mapping ("[vdso]", "[vvar]", …), NUL-terminated; [stack] and [heap] are not named
+ * @anon_vma_id: identity of the mapping's anon_vma; neighbours that differ here only were not merged
+ */
+struct crk_vma {
+	__aligned_u64 start;
+	__aligned_u64 end;
+	__aligned_u64 flags;
+	__aligned_u64 pgoff;
+	__aligned_u64 file_id;
+	__aligned_u64 inode_id;
+	__aligned_u64 ino;
+	__u32 dev;
+	__u16 page_shift;
+	__u16 pkey;
+	__u32 file_flags;
+	__u32 __reserved;
+	__u8 name[80];
+	__aligned_u64 anon_vma_id;
+};
+
+/**
+ * struct crk_vmas - CRK_IOC_VMAS: the mappings of a frozen process, in order of address
+ * @size: sizeof(struct crk_vmas) as the caller knows it
+ * @flags: 0
+ * @pid: process or thread
+ * @entry_size: sizeof(struct crk_vma) as the caller knows it
+ * @vmas_uptr: array of struct crk_vma
+ * @nr: entries at @vmas_uptr
+ * @out_nr: entries written
+ * @start: in: first address to look at; out: where to go on, or CRK_CURSOR_END
+ *
+ * Errors: EBUSY not frozen by this job; ESRCH no such task in the cgroup.
+ */
+struct crk_vmas {
+	__u32 size;
+	__u32 flags;
+	__s32 pid;
+	__u32 entry_size;
+	__aligned_u64 vmas_uptr;
+	__u32 nr;
+	__u32 out_nr;
+	__aligned_u64 start;
+};
+#define CRK_VMAS_SIZE_VER0	40
+#define CRK_IOC_VMAS		_IO(CRK_IOC_MAGIC, 0x06)
+
+/* CRK_PAGE_*: struct crk_pages.flags */
+#define CRK_PAGE_ANON		(1U << 0)	/* private to the process or copied on write from a file: must be saved */
+#define CRK_PAGE_FILE		(1U << 1)	/* page cache, shared memory included */
+#define CRK_PAGE_ZERO		(1U << 2)	/* the shared zero page */
+#define CRK_PAGE_MAYSHARE	(1U << 3)	/* anonymous and not exclusive: may be shared copy-on-write */
+#define CRK_PAGE_SWAP		(1U << 4)	/* not in memory, has contents */
+#define CRK_PAGE_HUGE		(1U << 5)	/* mapped by a huge page table entry */
+#define CRK_PAGE_SOFT_DIRTY	(1U << 6)
+
+/**
+ * struct crk_pages - a run of equal pages; absent pages are in no run
+ * @addr: first address
+ * @nr: number of pages
+ * @flags: CRK_PAGE_*
+ */
+struct crk_pages {
+	__aligned_u64 addr;
+	__u32 nr;
+	__u32 flags;
+};
+
+/**
+ * struct crk_pagerun - CRK_IOC_PAGES: page facts of a range of a frozen process
+ * @size: sizeof(struct crk_pagerun) as the caller knows it
+ * @flags: 0
+ * @pid: process or thread
+ * @entry_size: sizeof(struct crk_pages) as the caller knows it
+ * @start: in: first address; out: where to go on, or @end
+ * @end: address after the last
+ * @pages_uptr: array of struct crk_pages
+ * @nr: entries at @pages_uptr
+ * @out_nr: entries written
+ * @ids_uptr: array of u64, one for each page of the CRK_PAGE_MAYSHARE runs written, in their order: identity of the
+ *	physical page; may be 0
+ * @nr_ids: entries at @ids_uptr
+ * @out_nr_ids: entries written
+ *
+ * The range may span mappings; addresses without one, special and device mappings are skipped.  Nothing is faulted in.
+ *
+ * Errors: EBUSY not frozen by this job; ESRCH no such task in the cgroup.
+ */
+struct crk_pagerun {
+	__u32 size;
+	__u32 flags;
+	__s32 pid;
+	__u32 entry_size;
+	__aligned_u64 start;
+	__aligned_u64 end;
+	__aligned_u64 pages_uptr;
+	__u32 nr;
+	__u32 out_nr;
+	__aligned_u64 ids_uptr;
+	__u32 nr_ids;
+	__u32 out_nr_ids;
+};
+#define CRK_PAGERUN_SIZE_VER0	64
+#define CRK_IOC_PAGES		_IO(CRK_IOC_MAGIC, 0x07)
+
+/**
+ * struct crk_range - addresses in a process
+ * @addr: page-aligned
+ * @len: bytes, whole pages
+ */
+struct crk_range {
+	__aligned_u64 addr;
+	__aligned_u64 len;
+};
+
+/**
+ * struct crk_read - CRK_IOC_READ: write pages of a frozen process to a file
+ * @size: sizeof(struct crk_read) as the caller knows it
+ * @flags: 0
+ * @pid: process or thread
+ * @file_fd: a regular file open for writing
+ * @file_off: where to write, bytes; the ranges follow each other without gaps
+ * @ranges_uptr: array of struct crk_range; the pages should be present, absent ones are faulted in
+ * @nr: entries at @ranges_uptr
+ * @__reserved: 0
+ * @out_len: bytes written, also after an error
+ * @log_uptr: the reason of a failure as text; may be 0
+ * @log_size: bytes at @log_uptr
+ * @__reserved2: 0
+ *
+ * One copy, from the target's pages into the file.  Protections do not matter: PROT_NONE pages are read too.
+ *
+ * Errors: EBUSY not frozen by this job; ESRCH; EFAULT a page can't be read, the log says which; those of write(2).
+ */
+struct crk_read {
+	__u32 size;
+	__u32 flags;
+	__s32 pid;
+	__s32 file_fd;
+	__aligned_u64 file_off;
+	__aligned_u64 ranges_uptr;
+	__u32 nr;
+	__u32 __reserved;
+	__aligned_u64 out_len;
+	__aligned_u64 log_uptr;
+	__u32 log_size;
+	__u32 __reserved2;
+};
+#define CRK_READ_SIZE_VER0	64
+#define CRK_IOC_READ		_IO(CRK_IOC_MAGIC, 0x08)
+
+#define CRK_FD_CLOEXEC		(1U << 0)
+
+/**
+ * struct crk_fd - one open file descriptor
+ * @fd: number
+ * @flags: CRK_FD_*
+ * @file_id: identity of the struct file
+ * @inode_id: identity of its inode
+ * @ino: inode number
+ * @dev: device, as struct crk_vma.dev
+ * @mode: i_mode: type and permissions
+ * @f_flags: open(2) flags
+ * @f_mode: bit 0 readable, bit 1 writable, bit 2 O_PATH
+ * @pos: file offset
+ */
+struct crk_fd {
+	__u32 fd;
+	__u32 flags;
+	__aligned_u64 file_id;
+	__aligned_u64 inode_id;
+	__aligned_u64 ino;
+	__u32 dev;
+	__u32 mode;
+	__u32 f_flags;
+	__u32 f_mode;
+	__aligned_u64 pos;
+};
+
+/**
+ * struct crk_files - CRK_IOC_FILES: the open files of a frozen process, in order of number
+ * @size: sizeof(struct crk_files) as the caller knows it
+ * @flags: 0
+ * @pid: process or thread
+ * @entry_size: sizeof(struct crk_fd) as the caller knows it
+ * @fds_uptr: array of struct crk_fd
+ * @nr: entries at @fds_uptr
+ * @out_nr: entries written
+ * @first_fd: in: first number to look at; out: where to go on, or CRK_FD_END
+ * @__reserved: 0
+ *
+ * Errors: EBUSY not frozen by this job; ESRCH no such task in the cgroup.
+ */
+struct crk_files {
+	__u32 size;
+	__u32 flags;
+	__s32 pid;
+	__u32 entry_size;
+	__aligned_u64 fds_uptr;
+	__u32 nr;
+	__u32 out_nr;
+	__u32 first_fd;
+	__u32 __reserved;
+};
+#define CRK_FD_END		(~0U)
+#define CRK_FILES_SIZE_VER0	40
+#define CRK_IOC_FILES		_IO(CRK_IOC_MAGIC, 0x09)
+
+/* ---- restore ---- */
+
+/**
+ * struct crk_restore - CRK_IOC_RESTORE: make this job a restore
+ * @size: sizeof(struct crk_restore) as the caller knows it
+ * @flags: 0
+ * @nr_tasks: threads that will park: all threads of all processes, zombies not counted
+ * @__reserved: 0
+ *
+ * Called by the opener before it creates tasks.  From now on closing the opener's fd, or its death, kills every
+ * task that came with CRK_IOC_PROGRAM or CRK_IOC_PARK and has not been let go.
+ *
+ * Errors: EBUSY the job already is a dump or a restore.
+ */
+struct crk_restore {
+	__u32 size;
+	__u32 flags;
+	__u32 nr_tasks;
+	__u32 __reserved;
+};
+#define CRK_RESTORE_SIZE_VER0	16
+#define CRK_IOC_RESTORE		_IO(CRK_IOC_MAGIC, 0x20)
+
+/* CRK_OP_*: struct crk_op.op; @prot is PROT_*, @off and @fd are those of mmap() unless said otherwise */
+#define CRK_OP_MOVE		1	/* move the mapping at @arg, made before the call, to @addr */
+#define CRK_OP_MAP		2	/* mmap() with CRK_MAP_* in @flags; @page_shift for CRK_MAP_HUGETLB */
+#define CRK_OP_FILL		3	/* read @len bytes at @off of the open file @fd into memory; protections don't matter */
+#define CRK_OP_PROTECT		4	/* mprotect() to @prot */
+#define CRK_OP_ADVISE		5	/* madvise(); the advice is @arg: a flag-setting one or MADV_DONTNEED */
+#define CRK_OP_LOCK		6	/* mlock2(); @arg 1: on fault */
+#define CRK_OP_VDSO		7	/* the kernel's vDSO of kind @arg (CRK_VDSO_*), first mapping at @addr, @len in all */
+#define CRK_OP_SHMAT		8	/* attach the SysV segment @arg at @addr, @prot as mapped */
+#define CRK_OP_EXE		9	/* the executable is @fd */
+#define CRK_OP_NAME		10	/* name the anonymous memory: text of at most 79 bytes at @arg in the caller */
+#define CRK_OP_MLOCKALL		11	/* MCL_FUTURE of new mappings; @arg 1: on fault */
+#define CRK_OP_SEAL		12	/* mseal() */
+
+#define CRK_MAP_SHARED		(1U << 0)	/* else private */
+#define CRK_MAP_ANON		(1U << 1)	/* else a file */
+#define CRK_MAP_GROWSDOWN	(1U << 2)
+#define CRK_MAP_NORESERVE	(1U << 3)
+#define CRK_MAP_HUGETLB		(1U << 4)
+#define CRK_MAP_POPULATE	(1U << 5)
+#define CRK_MAP_DROPPABLE	(1U << 6)
+
+#define CRK_VDSO_NATIVE		0
+#define CRK_VDSO_COMPAT		1
+#define CRK_VDSO_X32		2
+
+/**
+ * struct crk_op - one record of a memory program
+ * @op: CRK_OP_*
+ * @flags: CRK_MAP_* for CRK_OP_MAP, else 0
+ * @addr: page-aligned
+ * @len: bytes, whole pages
+ * @off: file offset, bytes
+ * @fd: descriptor of the calling process, else -1
+ * @prot: PROT_READ, PROT_WRITE, PROT_EXEC
+ * @arg: see CRK_OP_*
+ * @page_shift: log2 of the huge page size
+ * @__reserved: 0
+ */
+struct crk_op {
+	__u32 op;
+	__u32 flags;
+	__aligned_u64 addr;
+	__aligned_u64 len;
+	__aligned_u64 off;
+	__s32 fd;
+	__u32 prot;
+	__aligned_u64 arg;
+	__u32 page_shift;
+	__u32 __reserved;
+};
+
+/**
+ * struct crk_program - CRK_IOC_PROGRAM: turn the calling process into the restored one and park
+ * @size: sizeof(struct crk_program) as the caller knows it
+ * @flags: 0
+ * @ops_uptr: array of struct crk_op
+ * @nr_ops: entries at @ops_uptr
+ * @op_size: sizeof(struct crk_op) as the caller knows it
+ * @nr_threads: threads of the calling process, the caller included; the others come with CRK_IOC_PARK
+ * @close_from: descriptors with this number and above are closed in the end; ~0 keeps all
+ * @recs_uptr: records of the process: CRK_REC_MM (needed), CRK_REC_ACTIONS, CRK_REC_ITIMER, CRK_REC_POSIX_TIMER
+ * @recs_len: bytes at @recs_uptr
+ * @log_uptr: the reason of a refusal as text; may be 0
+ * @log_size: bytes at @log_uptr
+ * @out_bad_op: index of the record that was refused, ~0 if none
+ *
+ * Called by the leader of a process made by the opener (or by such a process).  The program is checked whole; if it
+ * is good the call does not return to userspace: when all other threads are parked everything is unmapped that is
+ * not the source of a CRK_OP_MOVE, then the records run in order, then the process waits for CRK_IOC_GO.  A failure
+ * after the check kills the process; CRK_IOC_WAIT tells which record it was and why.
+ *
+ * Errors: EBUSY the job is not a restore, or the process is parked already; EINVAL, EBADF, EOPNOTSUPP a record is
+ * wrong, see @out_bad_op and the log.
+ */
+struct crk_program {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 ops_uptr;
+	__u32 nr_ops;
+	__u32 op_size;
+	__u32 nr_threads;
+	__u32 close_from;
+	__aligned_u64 recs_uptr;
+	__aligned_u64 recs_len;
+	__aligned_u64 log_uptr;
+	__u32 log_size;
+	__u32 out_bad_op;
+};
+#define CRK_PROGRAM_SIZE_VER0	64
+#define CRK_IOC_PROGRAM		_IO(CRK_IOC_MAGIC, 0x21)
+
+/**
+ * struct crk_park - CRK_IOC_PARK: a thread other than the leader waits to become the restored one
+ * @size: sizeof(struct crk_park) as the caller knows it
+ * @flags: 0
+ *
+ * Does not return to userspace unless it fails.
+ *
+ * Errors: EBUSY the job is not a restore, or it was given up.
+ */
+struct crk_park {
+	__u32 size;
+	__u32 flags;
+};
+#define CRK_PARK_SIZE_VER0	8
+#define CRK_IOC_PARK		_IO(CRK_IOC_MAGIC, 0x22)
+
+/**
+ * struct crk_wait - CRK_IOC_WAIT: wait until all tasks of the restore are parked, or one has failed
+ * @size: sizeof(struct crk_wait) as the caller knows it
+ * @flags: 0
+ * @timeout_ms: 0 waits until a signal
+ * @out_nr_parked: tasks parked
+ * @out_pid: process that failed, 0 if none
+ * @out_bad_op: index of its record that failed, ~0 if it was none of them
+ * @log_uptr: the reason of its failure as text; may be 0
+ * @log_size: bytes at @log_uptr
+ * @out_err: positive errno of the failure, 0 if none
+ *
+ * Called by the opener.  Errors: EBUSY not a restore; ETIMEDOUT; EINTR; ECHILD a task failed, see @out_pid.
+ */
+struct crk_wait {
+	__u32 size;
+	__u32 flags;
+	__u32 timeout_ms;
+	__u32 out_nr_parked;
+	__s32 out_pid;
+	__u32 out_bad_op;
+	__aligned_u64 log_uptr;
+	__u32 log_size;
+	__u32 out_err;
+};
+#define CRK_WAIT_SIZE_VER0	40
+#define CRK_IOC_WAIT		_IO(CRK_IOC_MAGIC, 0x23)
+
+/**
+ * struct crk_set - CRK_IOC_SET: give parked threads their state
+ * @size: sizeof(struct crk_set) as the caller knows it
+ * @flags: 0
+ * @recs_uptr: per thread CRK_REC_TASK, then CRK_REC_REGSET and CRK_REC_THREAD, as CRK_IOC_CAPTURE gave them;
+ *	records of the process among them are skipped
+ * @recs_len: bytes at @recs_uptr
+ * @log_uptr: the reason of a failure as text; may be 0
+ * @log_size: bytes at @log_uptr
+ * @out_nr: threads that have their state
+ *
+ * Called by the opener after CRK_IOC_WAIT.  Each set is checked before it is applied.
+ *
+ * Errors: EBUSY not all are parked; ESRCH a record names no parked thread; EINVAL a record is wrong; EOPNOTSUPP
+ * a register set this kernel or CPU doesn't have.  The log names thread and set.
+ */
+struct crk_set {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 recs_uptr;
+	__aligned_u64 recs_len;
+	__aligned_u64 log_uptr;
+	__u32 log_size;
+	__u32 out_nr;
+};
+#define CRK_SET_SIZE_VER0	40
+#define CRK_IOC_SET		_IO(CRK_IOC_MAGIC, 0x24)
+
+/**
+ * struct crk_go - CRK_IOC_GO: open the gate
+ * @size: sizeof(struct crk_go) as the caller knows it
+ * @flags: 0
+ * @log_uptr: the reason of a failure as text; may be 0
+ * @log_size: bytes at @log_uptr
+ * @out_nr: tasks let go
+ *
+ * Called by the opener after every thread got its state.  Returns when every task has left the gate and is on its way to
+ * userspace (or to the freezer, if its cgroup is frozen).  The job is finished: closing the fd kills nobody.
+ *
+ * Errors: EBUSY some thread has no state yet; ESRCH a task died meanwhile: all others are killed.
+ */
+struct crk_go {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 log_uptr;
+	__u32 log_size;
+	__u32 out_nr;
+};
+#define CRK_GO_SIZE_VER0	24
+#define CRK_IOC_GO		_IO(CRK_IOC_MAGIC, 0x25)
+
+#endif /* _UAPI_CRK_H */

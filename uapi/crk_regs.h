@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Records of thread and process state, the same for every architecture and for 32- and 64-bit callers.
+ * CRK_IOC_CAPTURE gives them, CRK_IOC_PROGRAM and CRK_IOC_SET take them back; crk-core images store them as they are.
+ * A reader skips record types it doesn't know and treats missing trailing fields as 0, so that records can grow.
+ * Nothing here is a raw kernel flag word or address: what differs between kernels is named.
+ */
+#ifndef _UAPI_CRK_REGS_H
+#define _UAPI_CRK_REGS_H
+
+#include <linux/types.h>
+
+/* CRK_REC_*: struct crk_rec.type */
+#define CRK_REC_TASK		1	/* struct crk_rec_task: what follows belongs to this thread */
+#define CRK_REC_REGSET		2	/* struct crk_rec_regset */
+#define CRK_REC_THREAD		3	/* struct crk_rec_thread */
+#define CRK_REC_SIGINFO		4	/* struct crk_rec_siginfo: one pending signal, in order of delivery */
+#define CRK_REC_MM		5	/* struct crk_rec_mm */
+#define CRK_REC_ACTIONS		6	/* struct crk_rec_actions */
+#define CRK_REC_ITIMER		7	/* struct crk_rec_itimer */
+#define CRK_REC_POSIX_TIMER	8	/* struct crk_rec_posix_timer */
+#define CRK_REC_CREDS		9	/* struct crk_rec_creds */
+
+/**
+ * struct crk_rec - head of every record
+ * @type: CRK_REC_*
+ * @size: bytes with this head, a multiple of 8
+ */
+struct crk_rec {
+	__u32 type;
+	__u32 size;
+};
+
+/**
+ * struct crk_rec_task - CRK_REC_TASK: the records up to the next one of this type belong to this thread
+ * @tid: in the caller's pid namespace
+ * @tgid: its process
+ * @flags: CRK_TASK_* of crk.h
+ * @machine: ELF e_machine of the register view (EM_X86_64, EM_386, EM_ARM, …)
+ */
+struct crk_rec_task {
+	struct crk_rec rec;
+	__s32 tid;
+	__s32 tgid;
+	__u32 flags;
+	__u32 machine;
+};
+
+/**
+ * struct crk_rec_regset - CRK_REC_REGSET: a register set as ptrace(PTRACE_GETREGSET) shows it
+ * @note: NT_* of <linux/elf.h>
+ * @len: bytes at @data; the rest of the record is padding
+ * @data: the set in the view of the thread's machine
+ */
+struct crk_rec_regset {
+	struct crk_rec rec;
+	__u32 note;
+	__u32 len;
+	__u8 data[];
+};
+
+/* CRK_ABI_*: by which ABI a system call was entered */
+#define CRK_ABI_NATIVE		0
+#define CRK_ABI_COMPAT		1	/* ia32 on x86_64, ARM on arm64 */
+#define CRK_ABI_X32		2
+#define CRK_ABI_OABI		3
+
+/* CRK_RESTART_*: struct crk_restart.kind */
+#define CRK_RESTART_NONE	0	/* no restart block in use */
+#define CRK_RESTART_NANOSLEEP	1
+#define CRK_RESTART_POLL	2
+#define CRK_RESTART_FUTEX	3
+#define CRK_RESTART_CPU_NANOSLEEP 4
+#define CRK_RESTART_ALARM_NANOSLEEP 5
+
+#define CRK_RESTART_HAS_TIME	(1U << 0)	/* @remaining_ns is valid */
+#define CRK_RESTART_FUTEX_SHARED (1U << 1)
+#define CRK_RESTART_FUTEX_REALTIME (1U << 2)
+#define CRK_RESTART_COMPAT_TIME	(1U << 3)	/* @uaddr is a 32-bit timespec (nanosleep) */
+#define CRK_RESTART_WANT_REM	(1U << 4)	/* nanosleep: the remaining time is to be written to @uaddr */
+
+/**
+ * struct crk_restart - what restart_syscall(2) would go on with
+ * @kind: CRK_RESTART_*
+ * @flags: CRK_RESTART_HAS_TIME, …
+ * @remaining_ns: time left at the freeze
+ * @clockid: CLOCK_* of a sleep
+ * @val: expected value of a futex; number of entries of a poll
+ * @uaddr: struct pollfd array, futex word, or where a sleep writes the remaining time
+ * @bitset: futex bitset
+ * @__reserved: 0
+ */
+struct crk_restart {
+	__u32 kind;
+	__u32 flags;
+	__s64 remaining_ns;
+	__s32 clockid;
+	__u32 val;
+	__aligned_u64 uaddr;
+	__u32 bitset;
+	__u32 __reserved;
+};
+
+/* CRK_SYSCALL_*: struct crk_rec_thread.syscall */
+#define CRK_SYSCALL_NONE	0	/* in user mode */
+#define CRK_SYSCALL_DONE	1	/* finished, its result is in the registers */
+#define CRK_SYSCALL_RESTART	2	/* interrupted: begins again with its arguments (ERESTARTSYS, ERESTARTNOINTR) */
+#define CRK_SYSCALL_NOHAND	3	/* interrupted: begins again unless a handler runs (ERESTARTNOHAND) */
+#define CRK_SYSCALL_BLOCK	4	/* interrupted: goes on with @restart (ERESTART_RESTARTBLOCK) */
+#define CRK_SYSCALL_EINTR	5	/* ended with EINTR by the freeze itself, can begin again */
+#define CRK_SYSCALL_ENTRY	6	/* stopped by a tracer before it began */
+#define CRK_SYSCALL_VFORK	7	/* asleep in vfork */
+
+#define CRK_THREAD_RESTORE_MASK	(1U << 0)	/* @saved_mask is to be restored on return (sigsuspend, ppoll, …) */
+#define CRK_THREAD_COMPAT	(1U << 1)	/* 32-bit code segment */
+#define CRK_THREAD_ADDR32	(1U << 2)	/* 32-bit address limit */
+#define CRK_THREAD_KEYRING	(1U << 3)
+
+/**
+ * struct crk_rec_thread - CRK_REC_THREAD: what a register set can't tell of a thread
+ * @flags: CRK_THREAD_*
+ * @personality: personality(2)
+ * @syscall: CRK_SYSCALL_*
+ * @syscall_abi: CRK_ABI_*, by which the call was entered
+ * @syscall_nr: number, -1 if CRK_SYSCALL_NONE
+ * @blocked: blocked signals, bit 0 is signal 1
+ * @saved_mask: the mask that CRK_THREAD_RESTORE_MASK puts back
+ * @altstack_sp: sigaltstack(2)
+ * @altstack_size: bytes
+ * @altstack_flags: SS_*
+ * @jobctl_stop: signal of the group stop, 0 if none
+ * @set_child_tid: pointer given to clone with CLONE_CHILD_SETTID
+ * @clear_child_tid: set_tid_address(2)
+ * @robust_list: set_robust_list(2)
+ * @compat_robust_list: the same by the 32-bit call
+ * @rseq: address of the registered struct rseq, 0 if none
+ * @rseq_len: bytes
+ * @rseq_sig: signature
+ * @rseq_version: 0 not registered, 1 original, 2 extended registration
+ * @__reserved: 0
+ * @restart: the restart block
+ * @tp: TLS words that no register set of the machine holds (ARM: TPIDRURO, TPIDRURW)
+ * @timer_slack_ns: prctl(PR_SET_TIMERSLACK)
+ * @utime_ns: user CPU time
+ * @stime_ns: system CPU time
+ * @comm: name, NUL-terminated
+ */
+struct crk_rec_thread {
+	struct crk_rec rec;
+	__u32 flags;
+	__u32 personality;
+	__u32 syscall;
+	__u32 syscall_abi;
+	__s32 syscall_nr;
+	__u32 jobctl_stop;
+	__aligned_u64 blocked;
+	__aligned_u64 saved_mask;
+	__aligned_u64 altstack_sp;
+	__aligned_u64 altstack_size;
+	__u32 altstack_flags;
+	__u32 rseq_version;
+	__aligned_u64 set_child_tid;
+	__aligned_u64 clear_child_tid;
+	__aligned_u64 robust_list;
+	__aligned_u64 compat_robust_list;
+	__aligned_u64 rseq;
+	__u32 rseq_len;
+	__u32 rseq_sig;
+	struct crk_restart restart;
+	__aligned_u64 tp[2];
+	__aligned_u64 timer_slack_ns;
+	__aligned_u64 utime_ns;
+	__aligned_u64 stime_ns;
+	__u8 comm[16];
+};
+
+#define CRK_SIGINFO_PROCESS	(1U << 0)	/* pending for the process, else for the thread */
+#define CRK_SIGINFO_NO_INFO	(1U << 1)	/* the bit is set but the kernel keeps no siginfo for it */
+
+/**
+ * struct crk_rec_siginfo - CRK_REC_SIGINFO: one pending signal
+ * @flags: CRK_SIGINFO_*
+ * @signo: number
+ * @info: the native siginfo_t as rt_sigtimedwait(2) would give it
+ */
+struct crk_rec_siginfo {
+	struct crk_rec rec;
+	__u32 flags;
+	__u32 signo;
+	__u8 info[128];
+};
+
+/* CRK_ACTION_*: struct crk_action.abi: which sigaction call installed the handler and so which frame it gets */
+#define CRK_ACTION_NATIVE	0
+#define CRK_ACTION_COMPAT	1
+#define CRK_ACTION_X32		2
+
+/**
+ * struct crk_action - one signal action
+ * @handler: address, or 0 SIG_DFL, 1 SIG_IGN
+ * @flags: SA_*
+ * @restorer: address
+ * @mask: bit 0 is signal 1
+ * @abi: CRK_ACTION_*
+ * @__reserved: 0
+ */
+struct crk_action {
+	__aligned_u64 handler;
+	__aligned_u64 flags;
+	__aligned_u64 restorer;
+	__aligned_u64 mask;
+	__u32 abi;
+	__u32 __reserved;
+};
+
+/**
+ * struct crk_rec_actions - CRK_REC_ACTIONS: the signal actions of a process
+ * @nr: entries of @actions; entry 0 is signal 1
+ * @__reserved: 0
+ * @actions: one for each signal
+ */
+struct crk_rec_actions {
+	struct crk_rec rec;
+	__u32 nr;
+	__u32 __reserved;
+	struct crk_action actions[];
+};
+
+/**
+ * struct crk_rec_itimer - CRK_REC_ITIMER: one armed interval timer
+ * @which: ITIMER_*
+ * @__reserved: 0
+ * @remaining_ns: until it expires
+ * @interval_ns: 0 if it fires once
+ */
+struct crk_rec_itimer {
+	struct crk_rec rec;
+	__u32 which;
+	__u32 __reserved;
+	__s64 remaining_ns;
+	__s64 interval_ns;
+};
+
+#define CRK_TIMER_ARMED		(1U << 0)
+#define CRK_TIMER_ABSTIME	(1U << 1)	/* absolute time of a clock that can be set: @remaining_ns is that time */
+#define CRK_TIMER_PENDING	(1U << 2)	/* its signal is queued */
+
+/**
+ * struct crk_rec_posix_timer - CRK_REC_POSIX_TIMER: one timer of timer_create(2)
+ * @id: timer id
+ * @clockid: CLOCK_*
+ * @notify: SIGEV_*
+ * @signo: signal
+ * @notify_tid: thread for SIGEV_THREAD_ID, else 0
+ * @flags: CRK_TIMER_*
+ * @value: sigev_value
+ * @remaining_ns: until it expires
+ * @interval_ns: 0 if it fires once
+ * @overrun: overruns not yet reported
+ * @__reserved: 0
+ */
+struct crk_rec_posix_timer {
+	struct crk_rec rec;
+	__s32 id;
+	__s32 clockid;
+	__u32 notify;
+	__u32 signo;
+	__s32 notify_tid;
+	__u32 flags;
+	__aligned_u64 value;
+	__s64 remaining_ns;
+	__s64 interval_ns;
+	__s32 overrun;
+	__u32 __reserved;
+};
+
+#define CRK_CREDS_NO_NEW_PRIVS	(1U << 0)
+
+/**
+ * struct crk_rec_creds - CRK_REC_CREDS: credentials of a thread; only read by crk, the restored thread sets its own
+ * @flags: CRK_CREDS_*
+ * @securebits: prctl(PR_GET_SECUREBITS)
+ * @uid, @euid, @suid, @fsuid, @gid, @egid, @sgid, @fsgid: ids in the caller's user namespace
+ * @cap_inheritable, @cap_permitted, @cap_effective, @cap_bset, @cap_ambient: capability sets, bit 0 is CAP_CHOWN
+ * @user_ns_id: identity of the user namespace
+ * @nr_groups: entries of @groups
+ * @__reserved: 0
+ * @groups: supplementary groups
+ */
+struct crk_rec_creds {
+	struct crk_rec rec;
+	__u32 flags;
+	__u32 securebits;
+	__u32 uid, euid, suid, fsuid;
+	__u32 gid, egid, sgid, fsgid;
+	__aligned_u64 cap_inheritable;
+	__aligned_u64 cap_permitted;
+	__aligned_u64 cap_effective;
+	__aligned_u64 cap_bset;
+	__aligned_u64 cap_ambient;
+	__aligned_u64 user_ns_id;
+	__u32 nr_groups;
+	__u32 __reserved;
+	__u32 groups[];
+};
+
+#define CRK_AUXV_MAX		64	/* words: 32 pairs */
+
+#define CRK_MM_COMPAT		(1U << 0)	/* made by a 32-bit exec */
+#define CRK_MM_X32		(1U << 1)
+#define CRK_MM_VSYSCALL		(1U << 2)	/* shows [vsyscall] */
+#define CRK_MM_UPROBE_IA32	(1U << 3)
+#define CRK_MM_THP_DISABLE	(1U << 4)	/* prctl(PR_SET_THP_DISABLE) */
+#define CRK_MM_LOCK_FUTURE	(1U << 5)	/* mlockall(MCL_FUTURE) */
+#define CRK_MM_LOCK_ONFAULT	(1U << 6)
+#define CRK_MM_NEVER_MERGE	(1U << 7)
+
+/**
+ * struct crk_rec_mm - CRK_REC_MM: an address space without its mappings
+ * @flags: CRK_MM_*
+ * @dumpable: prctl(PR_GET_DUMPABLE)
+ * @coredump_filter: bits of /proc/PID/coredump_filter
+ * @nr_auxv: valid words of @auxv
+ * @start_code, @end_code, @start_data, @end_data, @start_brk, @brk, @start_stack: as in /proc/PID/stat
+ * @arg_start, @arg_end, @env_start, @env_end: as in /proc/PID/stat
+ * @mmap_base: where mmap looks first, top-down
+ * @mmap_legacy_base: the same, bottom-up
+ * @mmap_compat_base: for 32-bit calls
+ * @mmap_compat_legacy_base: for 32-bit calls, bottom-up
+ * @task_size: address limit
+ * @vdso: address of the vDSO, 0 if none
+ * @vdso_len: bytes from @vvar to the end of the vDSO
+ * @vvar: first mapping of the vDSO's data, 0 if none
+ * @auxv: the auxiliary vector as words of the process's size, widened to 64 bit
+ */
+struct crk_rec_mm {
+	struct crk_rec rec;
+	__u32 flags;
+	__u32 dumpable;
+	__u32 coredump_filter;
+	__u32 nr_auxv;
+	__aligned_u64 start_code;
+	__aligned_u64 end_code;
+	__aligned_u64 start_data;
+	__aligned_u64 end_data;
+	__aligned_u64 start_brk;
+	__aligned_u64 brk;
+	__aligned_u64 start_stack;
+	__aligned_u64 arg_start;
+	__aligned_u64 arg_end;
+	__aligned_u64 env_start;
+	__aligned_u64 env_end;
+	__aligned_u64 mmap_base;
+	__aligned_u64 mmap_legacy_base;
+	__aligned_u64 mmap_compat_base;
+	__aligned_u64 mmap_compat_legacy_base;
+	__aligned_u64 task_size;
+	__aligned_u64 vdso;
+	__aligned_u64 vdso_len;
+	__aligned_u64 vvar;
+	__aligned_u64 auxv[CRK_AUXV_MAX];
+};
+
+#endif /* _UAPI_CRK_REGS_H */
