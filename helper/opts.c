@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Parses the command line into struct crk_opts.  One table holds every option: its letter, its words in --help,
+ * the subcommands that take it and where its value goes.  Names that CRIU has are CRIU's.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "opts.h"
+
+#ifndef CRK_VERSION
+#define CRK_VERSION "0.1"
+#endif
+
+#define DEFAULT_TIMEOUT_MS	10000
+
+enum kind { OPT_FLAG, OPT_STRING, OPT_PID, OPT_SECONDS, OPT_SIZE, OPT_LIST, OPT_INHERIT, OPT_VERBOSE, OPT_HELP };
+
+struct option_row {
+	const char *name;
+	int letter;			/* 0: none */
+	enum kind kind;
+	unsigned int commands;
+	size_t offset;			/* of the member of struct crk_opts */
+	const char *arg;		/* NULL: takes none */
+	const char *help;
+};
+
+#define TO(member) offsetof(struct crk_opts, member)
+
+static const struct option_row rows[] = {
+	{ "images-dir", 'D', OPT_STRING, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(images_dir), "DIR",
+	  "directory of the checkpoint" },
+	{ "cgroup", 'g', OPT_STRING, CRK_CMD_RUN | CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(cgroup), "CGROUP",
+	  "cgroup v2, as a path below the mount point or absolute" },
+	{ "tree", 't', OPT_PID, CRK_CMD_DUMP, TO(tree), "PID",
+	  "dump the tree of processes below PID" },
+	{ "leave-running", 'R', OPT_FLAG, CRK_CMD_DUMP, TO(leave_running), NULL,
+	  "let the processes go on after the dump" },
+	{ "leave-stopped", 's', OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(leave_stopped), NULL,
+	  "leave the processes stopped (SIGSTOP)" },
+	{ "leave-frozen", 0, OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(leave_frozen), NULL,
+	  "leave the cgroup frozen" },
+	{ "restore-detached", 'd', OPT_FLAG, CRK_CMD_RESTORE, TO(detach), NULL,
+	  "return when the processes run, do not wait for them" },
+	{ "pidfile", 0, OPT_STRING, CRK_CMD_RESTORE, TO(pidfile), "FILE",
+	  "write the pid of the restored root process to FILE" },
+	{ "check", 0, OPT_FLAG, CRK_CMD_RESTORE, TO(check_only), NULL,
+	  "only tell whether the restore would be possible" },
+	{ "shell-job", 'j', OPT_FLAG, CRK_CMD_RUN | CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(shell_job), NULL,
+	  "session and terminal belong to a shell outside" },
+	{ "file-locks", 'l', OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(file_locks), NULL,
+	  "accepted for CRIU's sake: file locks are always carried" },
+	{ "ext-unix-sk", 'x', OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(ext_unix_sk), NULL,
+	  "allow unix sockets whose peer is outside" },
+	{ "link-remap", 0, OPT_FLAG, CRK_CMD_DUMP, TO(link_remap), NULL,
+	  "allow open files that lost their name but have another" },
+	{ "ghost-limit", 0, OPT_SIZE, CRK_CMD_DUMP, TO(ghost_limit), "SIZE",
+	  "largest unlinked open file to save; default: any size" },
+	{ "inherit-fd", 0, OPT_INHERIT, CRK_CMD_RESTORE, TO(inherit), "fd[N]:RES",
+	  "use descriptor N for a file from outside, e.g. fd[1]:pipe:[4711]" },
+	{ "external", 0, OPT_LIST, CRK_CMD_DUMP, TO(external), "RES",
+	  "a file that stays outside the checkpoint" },
+	{ "timeout", 0, OPT_SECONDS, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(timeout_ms), "SECONDS",
+	  "how long to wait for the processes to stop; default 10" },
+	{ "json", 0, OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE | CRK_CMD_CHECK | CRK_CMD_SHOW, TO(json), NULL,
+	  "print the result as JSON" },
+	{ "verbose", 'v', OPT_VERBOSE, CRK_CMD_ALL, TO(verbose), NULL,
+	  "tell phases with times; twice: every object" },
+	{ "help", 'h', OPT_HELP, CRK_CMD_ALL, 0, NULL, "print this text" },
+};
+
+static const struct crk_command *command_find(const char *name)
+{
+	const struct crk_command *cmd;
+
+	for (cmd = crk_commands; cmd->name; cmd++)
+		if (!strcmp(cmd->name, name))
+			return cmd;
+	return NULL;
+}
+
+static void usage_all(FILE *to)
+{
+	const struct crk_command *cmd;
+
+	fprintf(to, "crkhelper %s: checkpoint and restore process trees with /dev/crk\n\n", CRK_VERSION);
+	for (cmd = crk_commands; cmd->name; cmd++)
+		fprintf(to, "  crkhelper %-8s %s\n%20s%s\n", cmd->name, cmd->args, "", cmd->help);
+	fprintf(to, "\ncrkhelper SUBCOMMAND --help tells the options; crkhelper(8) the whole story.\n"
+		"Exit status: 0 done, 1 failed and the target is as before, 2 usage,\n"
+		"3 failed and the target is gone or in doubt.\n");
+}
+
+static void usage_command(FILE *to, const struct crk_command *cmd)
+{
+	size_t i;
+
+	fprintf(to, "usage: crkhelper %s %s\n%s\n\n", cmd->name, cmd->args, cmd->help);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct option_row *o = &rows[i];
+		char left[64];
+
+		if (!(o->commands & cmd->bit))
+			continue;
+		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ?: ' ',
+			 o->letter ? "," : " ", o->name, o->arg ? " " : "", o->arg ?: "");
+		fprintf(to, "  %-30s %s\n", left, o->help);
+	}
+}
+
+static int parse_number(const struct option_row *o, const char *text, unsigned long long max,
+			unsigned long long *ret)
+{
+	static const char units[] = "kmgt";
+	const char *unit;
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	if (o->kind == OPT_SIZE && *end && (unit = strchr(units, *end | 0x20))) {
+		*ret <<= 10 * (unit - units + 1);
+		end++;
+	}
+	if (errno || end == text || *end || *text == '-' || *ret > max) {
+		fprintf(stderr, "crkhelper: --%s %s: not a number from 0 to %llu\n", o->name, text, max);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int list_add(void *list, size_t *nr, size_t size, const void *item)
+{
+	void **array = list;
+	void *grown = realloc(*array, (*nr + 1) * size);
+
+	if (!grown)
+		return -ENOMEM;
+	memcpy((char *)grown + *nr * size, item, size);
+	*array = grown;
+	(*nr)++;
+	return 0;
+}
+
+static int parse_inherit(struct crk_opts *opts, const char *text)
+{
+	struct crk_inherit in = {};
+	int len = 0;
+
+	if (sscanf(text, "fd[%d]:%n", &in.fd, &len) != 1 || !len || !text[len] || in.fd < 0) {
+		fprintf(stderr, "crkhelper: --inherit-fd %s: expected fd[N]:RES\n", text);
+		return -EINVAL;
+	}
+	in.what = text + len;
+	return list_add(&opts->inherit, &opts->nr_inherit, sizeof(in), &in);
+}
+
+static int option_apply(const struct option_row *o, struct crk_opts *opts, char *arg)
+{
+	char *member = (char *)opts + o->offset;
+	unsigned long long number;
+	int ret = 0;
+
+	switch (o->kind) {
+	case OPT_FLAG:
+		*(bool *)member = true;
+		break;
+	case OPT_STRING:
+		*(const char **)member = arg;
+		break;
+	case OPT_PID:
+		ret = parse_number(o, arg, INT_MAX, &number);
+		if (!ret)
+			*(pid_t *)member = number;
+		break;
+	case OPT_SECONDS:
+		ret = parse_number(o, arg, UINT_MAX / 1000, &number);
+		if (!ret)
+			*(unsigned int *)member = number * 1000;
+		break;
+	case OPT_SIZE:
+		ret = parse_number(o, arg, UINT_MAX, &number);
+		if (!ret)
+			*(unsigned int *)member = number;
+		break;
+	case OPT_LIST:
+		ret = list_add(&opts->external, &opts->nr_external, sizeof(arg), &arg);
+		break;
+	case OPT_INHERIT:
+		ret = parse_inherit(opts, arg);
+		break;
+	case OPT_VERBOSE:
+		opts->verbose++;
+		break;
+	case OPT_HELP:
+		ret = 1;
+		break;
+	}
+	return ret;
+}
+
+/* the rows of one subcommand in getopt's form */
+static void getopt_tables(const struct crk_command *cmd, struct option *longs, char *shorts)
+{
+	size_t i;
+
+	*shorts++ = '+';
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct option_row *o = &rows[i];
+
+		if (!(o->commands & cmd->bit))
+			continue;
+		*longs++ = (struct option){ o->name, o->arg ? required_argument : no_argument, NULL, 256 + (int)i };
+		if (o->letter) {
+			*shorts++ = o->letter;
+			if (o->arg)
+				*shorts++ = ':';
+		}
+	}
+	*longs = (struct option){};
+	*shorts = '\0';
+}
+
+static const struct option_row *row_of(int c)
+{
+	size_t i;
+
+	if (c >= 256)
+		return &rows[c - 256];
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].letter == c)
+			return &rows[i];
+	return NULL;
+}
+
+static int usage_error(const struct crk_command *cmd, const char *what)
+{
+	fprintf(stderr, "crkhelper: %s: %s\n", cmd->name, what);
+	usage_command(stderr, cmd);
+	return -EINVAL;
+}
+
+/* what a subcommand can't do without, and what excludes each other */
+static int opts_check(const struct crk_command *cmd, struct crk_opts *opts, char **rest)
+{
+	if (cmd->bit == CRK_CMD_SHOW) {
+		if (!rest[0] || rest[1])
+			return usage_error(cmd, "needs one directory");
+		opts->images_dir = rest[0];
+		return 0;
+	}
+	if (cmd->bit == CRK_CMD_RUN)
+		return rest[0] ? 0 : usage_error(cmd, "needs a command");
+	if (rest[0])
+		return usage_error(cmd, "takes options only");
+	if ((cmd->bit & (CRK_CMD_DUMP | CRK_CMD_RESTORE)) && !opts->images_dir)
+		return usage_error(cmd, "needs -D DIR");
+	if (cmd->bit == CRK_CMD_DUMP && !opts->cgroup == !opts->tree)
+		return usage_error(cmd, "needs either -g CGROUP or -t PID");
+	if (opts->leave_running + opts->leave_stopped + opts->leave_frozen > 1)
+		return usage_error(cmd, "--leave-running, --leave-stopped and --leave-frozen exclude each other");
+	return 0;
+}
+
+int crk_opts_parse(int argc, char **argv, struct crk_opts *opts, const struct crk_command **cmd_ret,
+		   char ***rest_ret)
+{
+	struct option longs[ARRAY_SIZE(rows) + 1];
+	char shorts[2 * ARRAY_SIZE(rows) + 2];
+	const struct crk_command *cmd;
+	int c, ret;
+
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))) {
+		usage_all(stdout);
+		return 1;
+	}
+	if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))) {
+		printf("crkhelper %s, ABI %d\n", CRK_VERSION, CRK_ABI);
+		return 1;
+	}
+	cmd = argc > 1 ? command_find(argv[1]) : NULL;
+	if (!cmd) {
+		if (argc > 1)
+			fprintf(stderr, "crkhelper: no subcommand '%s'\n", argv[1]);
+		usage_all(stderr);
+		return -EINVAL;
+	}
+	opts->timeout_ms = DEFAULT_TIMEOUT_MS;
+	getopt_tables(cmd, longs, shorts);
+	optind = 2;
+	if (cmd->bit != CRK_CMD_RUN)
+		memmove(shorts, shorts + 1, strlen(shorts));	/* options may follow words */
+	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		const struct option_row *o = row_of(c);
+
+		if (!o) {
+			fprintf(stderr, "try 'crkhelper %s --help'\n", cmd->name);
+			return -EINVAL;
+		}
+		ret = option_apply(o, opts, optarg);
+		if (ret > 0)
+			usage_command(stdout, cmd);
+		if (ret)
+			return ret;
+	}
+	ret = opts_check(cmd, opts, argv + optind);
+	if (ret)
+		return ret;
+	crk_log_verbosity(opts->verbose);
+	*cmd_ret = cmd;
+	*rest_ret = argv + optind;
+	return 0;
+}
