@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the scripts share: the cache and its locks, a private apt that touches nothing of the host, the kernels of
+# kernels.list, the tools of the guest (PID 1, initramfs, default root file system), builds of crk for a guest.
+#
+# Every need_* function makes its thing if it is missing, under a lock, in a temporary place that is renamed when
+# complete: a thing that exists is whole, and any number of scripts may run at once.  Progress goes to stderr.
+
+CRK_TOP=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
+CRK_VM=$CRK_TOP/scripts/vm
+CRK_CACHE=${CRK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/crk}
+CRK_TREE=$(printf '%s' "$CRK_TOP" | sha1sum | cut -c1-10)	# this checkout's name in the cache
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+mkdir -p "$CRK_CACHE/lock" || exit 125
+
+say()
+{
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+die()
+{
+	say "$@"
+	exit "${DIE_STATUS:-1}"
+}
+
+# with_lock NAME CMD…: run CMD, a function too, while nobody else holds NAME; in a subshell
+with_lock()
+(
+	exec {fd}>"$CRK_CACHE/lock/${1//\//_}" || exit
+	flock "$fd" || exit
+	shift
+	"$@"
+)
+
+# quietly WHAT CMD…: show CMD's output only if it fails
+quietly()
+{
+	local what=$1 log ret
+
+	shift
+	log=$(mktemp) || return
+	"$@" >"$log" 2>&1 </dev/null
+	ret=$?
+	if [ $ret != 0 ]; then
+		cat "$log" >&2
+		say "$what failed"
+	fi
+	rm -f "$log"
+	return $ret
+}
+
+# Files that belong to root in what we pack, whoever packs it
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		unshare -r "$@"
+	fi
+}
+
+deb_arch()
+{
+	case $1 in
+	x86_64)	echo amd64 ;;
+	arm)	echo armhf ;;
+	arm64)	echo arm64 ;;
+	*)	die "no such architecture: $1" ;;
+	esac
+}
+
+# --- a private apt -----------------------------------------------------------
+
+# The mirror is the host's: "uri|release" of all package sources that look like Debian's own
+host_mirrors()
+{
+	apt-get indextargets --no-release-info --format '$(REPO_URI)|$(RELEASE)' 'Identifier: Packages' |
+		grep -E '\|(bookworm|trixie|stable)(-security)?$' | sort -u
+}
+
+apt_sources()
+{
+	local suite=$1 mirrors main security key=
+
+	mirrors=$(host_mirrors)
+	main=$(grep -v -e '-security$' <<<"$mirrors" | head -n1 | cut -d'|' -f1)
+	security=$(grep -e '-security$' <<<"$mirrors" | head -n1 | cut -d'|' -f1)
+	[ "$main" ] || die "the host's apt knows no Debian mirror"
+	if [ -f /usr/share/keyrings/debian-archive-keyring.gpg ]; then
+		key=' [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
+	fi
+	if [ "$suite" = sid ]; then
+		echo "deb$key $main sid main"
+		return
+	fi
+	echo "deb$key $main bookworm main"
+	echo "deb$key $main bookworm-updates main"
+	[ -z "$security" ] || echo "deb$key $security bookworm-security main"
+	[ "$suite" = bookworm ] || echo "deb$key $main $suite main"
+}
+
+# private_apt SUITE ARCH CMD…: apt-get or apt-cache in a world of its own where nothing is installed
+private_apt()
+{
+	local suite=$1 arch=$2 dir=$CRK_CACHE/apt/$1-$2
+
+	shift 2
+	APT_CONFIG=$dir/apt.conf "$@"
+}
+
+make_apt()
+{
+	local suite=$1 arch=$2 dir=$CRK_CACHE/apt/$1-$2
+
+	if [ -f "$dir/updated" ] && [ -z "$(find "$dir/updated" -mmin +720)" ]; then
+		return 0
+	fi
+	mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial" "$dir/parts"
+	: >"$dir/status"
+	apt_sources "$suite" >"$dir/sources.list.new" || return
+	mv "$dir/sources.list.new" "$dir/sources.list"
+	cat >"$dir/apt.conf" <<-END
+		Dir::State "$dir/state";
+		Dir::State::status "$dir/status";
+		Dir::Cache "$dir/cache";
+		Dir::Etc::sourcelist "$dir/sources.list";
+		Dir::Etc::sourceparts "$dir/parts";
+		Dir::Etc::preferences "$dir/preferences";
+		Dir::Etc::preferencesparts "$dir/parts";
+		APT::Architecture "$arch";
+		APT::Architectures { "$arch"; };
+		APT::Install-Recommends "false";
+		APT::Sandbox::User "root";
+		APT::Default-Release "$suite";
+		Acquire::Languages "none";
+		Acquire::Retries "3";
+		Dir::Log "$dir";
+	END
+	say "reading the package index of $suite ($arch)"
+	# One index that can't be had is no reason to stop: what is missing shows when it is asked for
+	private_apt "$suite" "$arch" apt-get -q update >"$dir/update.log" 2>&1 || cat "$dir/update.log" >&2
+	touch "$dir/updated"
+}
+
+need_apt()
+{
+	with_lock "apt-$1-$2" make_apt "$1" "$2"
+}
+
+# unpack DEB DIR: without documentation, into a tree where /lib is /usr/lib
+unpack()
+{
+	dpkg-deb --fsys-tarfile "$1" |
+		as_root tar -x --keep-directory-symlink --no-same-owner -C "$2" \
+			--exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' \
+			--exclude='./usr/share/locale/*' --exclude='./usr/share/info/*' \
+			--exclude='./usr/share/lintian/*' --exclude='./dev/*'
+}
+
+usr_merge()
+{
+	local d
+
+	mkdir -p "$1"/usr/{bin,sbin,lib,lib64}
+	for d in bin sbin lib lib64; do
+		ln -sfn usr/$d "$1/$d"
+	done
+}
+
+# fetch SUITE ARCH DIR PACKAGE…: download packages alone, no dependencies, and unpack them into DIR
+fetch()
+{
+	local suite=$1 arch=$2 dir=$3 tmp deb
+
+	shift 3
+	tmp=$(mktemp -d -p "$CRK_CACHE") || return
+	(
+		cd "$tmp" || exit
+		private_apt "$suite" "$arch" quietly "download of $*" apt-get -q download "$@" || exit
+		for deb in *.deb; do
+			unpack "$deb" "$dir" || exit
+		done
+	) || { rm -rf "$tmp"; return 1; }
+	rm -rf "$tmp"
+}
+
+# fetch_all SUITE ARCH DIR PACKAGE…: the same with all that they depend on
+fetch_all()
+{
+	local suite=$1 arch=$2 dir=$3 tmp deb
+
+	shift 3
+	tmp=$(mktemp -d -p "$CRK_CACHE") || return
+	mkdir -p "$tmp/partial"
+	(
+		private_apt "$suite" "$arch" quietly "download of $* and what they need" \
+			apt-get -q -y -o "Dir::Cache::archives=$tmp" --download-only install "$@" || exit
+		for deb in "$tmp"/*.deb; do
+			unpack "$deb" "$dir" || exit
+		done
+	) || { rm -rf "$tmp"; return 1; }
+	rm -rf "$tmp"
+}
+
+# --- kernels -----------------------------------------------------------------
+
+# kernel_row NAME ARCH: the row of kernels.list
+kernel_row()
+{
+	awk -v n="$1" -v a="$2" '!/^#/ && $1 == n && $2 == a { print; exit }' "$CRK_TOP/scripts/kernels.list"
+}
+
+# All names of an architecture
+kernel_names()
+{
+	awk -v a="$1" '!/^#/ && $2 == a { print $1 }' "$CRK_TOP/scripts/kernels.list"
+}
+
+# The newest release that a suite has of a version: 6.1 x86_64 → 6.1.0-56-amd64
+find_release()
+{
+	local suite=$1 arch=$2 name=$3
+
+	private_apt "$suite" "$arch" apt-cache pkgnames "linux-headers-$name." |
+		grep -E "^linux-headers-${name//./\\.}\.[^-]*(-[0-9]+)?-${4:-$arch}\$" |
+		sed 's/^linux-headers-//' | sort -V | tail -n1
+}
+
+make_kernel()
+{
+	local name=$1 arch=$2 row suite build deb rel pkgs image dir=$CRK_CACHE/kernels/$1-$2 root f
+
+	[ ! -e "$dir" ] || return 0
+	row=$(kernel_row "$name" "$arch")
+	[ "$row" ] || die "kernel $name ($arch) is not in scripts/kernels.list"
+	read -r _ _ suite build <<<"$row"
+	deb=$(deb_arch "$arch")
+	need_apt "$suite" "$deb" || return
+	rel=$(find_release "$suite" "$deb" "$name")
+	[ "$rel" ] || die "Debian's $suite has no kernel $name: change scripts/kernels.list"
+	say "fetching Linux $rel, once"
+	rm -rf "$dir".new.*
+	root=$dir.new.$$/root
+	mkdir -p "$root"
+	usr_merge "$root"
+
+	image=linux-image-$rel
+	if private_apt "$suite" "$deb" apt-cache show "linux-binary-$rel" >/dev/null 2>&1; then
+		image=linux-binary-$rel		# since 7.x linux-image-* only depends on it
+	fi
+	pkgs=$(private_apt "$suite" "$deb" apt-cache depends "linux-headers-$rel" |
+		awk '$1 == "Depends:" && $2 ~ /^linux-(headers|kbuild)-/ { print $2 }')
+	if [ "$build" = chroot ]; then
+		fetch_all "$suite" "$deb" "$root" "linux-headers-$rel" dash make mawk grep sed coreutils \
+			findutils bash diffutils || return
+		ln -sf dash "$root/usr/bin/sh"
+		ln -sf mawk "$root/usr/bin/awk"
+		mkdir -p "$root"/{proc,dev,tmp,src}
+		: >"$root/dev/null"
+	else
+		# shellcheck disable=SC2086	# a list of packages
+		fetch "$suite" "$deb" "$root" "linux-headers-$rel" $pkgs || return
+		# The headers are not where they think: make their absolute paths ours
+		grep -rlI --include=Makefile "/usr/src/linux-headers" "$root/usr/src" | while read -r f; do
+			sed -i "s#/usr/src/linux-headers#$dir/root/usr/src/linux-headers#g" "$f"
+		done
+	fi
+	fetch "$suite" "$deb" "$root" "$image" || return
+	echo "$rel" >"$dir.new.$$/release"
+	echo "$build" >"$dir.new.$$/build"
+
+	if [ -f "$root/usr/lib/modules/$rel/vmlinuz" ]; then
+		cp "$root/usr/lib/modules/$rel/vmlinuz" "$dir.new.$$/vmlinuz"
+	else
+		mkdir -p "$root/usr/lib/modules"
+		mv "$root/boot/vmlinuz-$rel" "$dir.new.$$/vmlinuz" || return
+	fi
+	# A place for crk.ko that modprobe knows; the guest puts the real one there
+	mkdir -p "$root/usr/lib/modules/$rel/extra"
+	echo 'static const char l[] __attribute__((section(".modinfo"), used)) = "license=GPL";' |
+		gcc -x c -c -o "$root/usr/lib/modules/$rel/extra/crk.ko" - || return
+	depmod -b "$root/usr" -m /lib/modules "$rel" 2>/dev/null || depmod -b "$root" "$rel" || return
+	mv "$dir.new.$$" "$dir"
+}
+
+# need_kernel NAME ARCH: sets KERNEL (its directory in the cache) and KERNEL_RELEASE
+need_kernel()
+{
+	KERNEL=$CRK_CACHE/kernels/$1-$2
+	[ -e "$KERNEL" ] || with_lock "kernel-$1-$2" make_kernel "$1" "$2" || return
+	KERNEL_RELEASE=$(cat "$KERNEL/release")
+}
+
+# --- the guest's own tools ---------------------------------------------------
+
+make_init()
+{
+	local arch=$1 src=$CRK_VM/init.c out=$2
+
+	[ ! -e "$out" ] || return 0
+	mkdir -p "${out%/*}"
+	quietly "build of init.c" gcc -static -Os -Wall -o "$out.new" "$src" || return
+	mv "$out.new" "$out"
+}
+
+# need_init ARCH: sets INIT, the static PID 1
+need_init()
+{
+	INIT=$CRK_CACHE/tools/init-$1-$(sha1sum <"$CRK_VM/init.c" | cut -c1-10)
+	[ -e "$INIT" ] || with_lock "init-$1" make_init "$1" "$INIT"
+}
+
+# The modules, in order, that a guest needs for something; those built in have no file
+module_closure()
+{
+	local m
+
+	for m in "${@:2}"; do
+		modprobe -d "$KERNEL/root" -S "$KERNEL_RELEASE" --show-depends "$m" 2>/dev/null || :
+	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
+}
+
+copy_modules()
+{
+	local set=$1 dir=$2 f name
+
+	shift 2
+	module_closure "$KERNEL" "$@" | while read -r f; do
+		name=${f##*/}
+		name=${name%%.ko*}.ko
+		case $f in
+		*.xz)	xz -dc "$f" ;;
+		*.zst)	zstd -qdc "$f" ;;
+		*)	cat "$f" ;;
+		esac >"$dir/mod/$name"
+		echo "load /mod/$name"
+	done >"$dir/load.$set"
+}
+
+make_initrd()
+{
+	local out=$1 tmp applet
+
+	[ ! -e "$out/initrd" ] || return 0
+	tmp=$(mktemp -d -p "$CRK_CACHE") || return
+	mkdir -p "$tmp/mod" "$tmp/minimal"/{bin,sbin,usr/bin,usr/sbin,etc,root,tmp,var,lib,lib64}
+	copy_modules base "$tmp" virtio_pci virtio_console
+	copy_modules disk "$tmp" virtio_blk crc32c_generic crc32c ext4
+	copy_modules share "$tmp" 9pnet_virtio 9p
+	cp "$INIT" "$tmp/init"
+	cp "$(command -v busybox)" "$tmp/minimal/bin/busybox" || return
+	for applet in $(busybox --list); do
+		[ "$applet" = busybox ] || ln -s busybox "$tmp/minimal/bin/$applet"
+	done
+	echo 'root:x:0:0:root:/root:/bin/sh' >"$tmp/minimal/etc/passwd"
+	echo 'root:x:0:' >"$tmp/minimal/etc/group"
+	mkdir -p "$out"
+	mv "$tmp"/load.* "$out/"
+	(cd "$tmp" && find . -mindepth 1 | as_root cpio -o -H newc --quiet -R 0:0) >"$out/initrd.new" || return
+	rm -rf "$tmp"
+	mv "$out/initrd.new" "$out/initrd"
+}
+
+# need_initrd ARCH: sets INITRD for KERNEL: a directory with initrd and load.*, what to load for what
+need_initrd()
+{
+	need_init "$1" || return
+	INITRD=$KERNEL/initrd-${INIT##*-}-$(sha1sum <"${BASH_SOURCE[0]}" | cut -c1-6)
+	[ -e "$INITRD/initrd" ] || with_lock "initrd-${KERNEL##*/}" make_initrd "$INITRD"
+}
+
+# --- crk itself --------------------------------------------------------------
+
+# need_crk ARCH ROOTFS DIR: puts crk.ko and crkhelper, as far as their sources exist, into DIR
+need_crk()
+{
+	return 0
+}
