@@ -282,7 +282,34 @@ make_kernel()
 	echo 'static const char l[] __attribute__((section(".modinfo"), used)) = "license=GPL";' |
 		gcc -x c -c -o "$root/usr/lib/modules/$rel/extra/crk.ko" - || return
 	depmod -b "$root/usr" -m /lib/modules "$rel" 2>/dev/null || depmod -b "$root" "$rel" || return
+	expand_kernel "$dir.new.$$/vmlinuz" "$dir.new.$$/vmlinux" || :
 	mv "$dir.new.$$" "$dir"
+}
+
+# expand_kernel VMLINUZ VMLINUX: what is packed in a bzImage.  QEMU starts an ELF image with a PVH note as it is, and
+# unpacking costs seconds under emulation.
+expand_kernel()
+{
+	local magic off tool
+
+	for tool in 'xz -dcq --single-stream' 'zstd -dcq' 'gzip -dcq' 'lz4 -dcq'; do
+		case $tool in
+		xz*)	magic=$'\xfd7zXZ' ;;
+		zstd*)	magic=$'\x28\xb5\x2f\xfd' ;;
+		gzip*)	magic=$'\x1f\x8b\x08' ;;
+		lz4*)	magic=$'\x02\x21\x4c\x18' ;;
+		esac
+		LC_ALL=C grep -aboF "$magic" "$1" | cut -d: -f1 | while read -r off; do
+			# the packer's stream ends before the file does: tools complain, the result counts
+			tail -c "+$((off + 1))" "$1" | $tool >"$2" 2>/dev/null
+			if [ "$(head -c 4 "$2" | tail -c 3)" = ELF ]; then
+				break
+			fi
+			rm -f "$2"
+		done
+		[ ! -e "$2" ] || return 0
+	done
+	return 1
 }
 
 # need_kernel NAME ARCH: sets KERNEL (its directory in the cache) and KERNEL_RELEASE
