@@ -398,10 +398,165 @@ need_initrd()
 	[ -e "$INITRD/initrd" ] || with_lock "initrd-${KERNEL##*/}" make_initrd "$INITRD"
 }
 
+# --- root file systems -------------------------------------------------------
+
+# pack_image DIR IMG: an ext4 image with room to write in; sparse, needs no mount
+pack_image()
+{
+	local kib inodes
+
+	kib=$(du -skx --apparent-size "$1" | cut -f1)
+	inodes=$(du -sx --inodes "$1" | cut -f1)
+	# shellcheck disable=SC2016
+	as_root quietly "packing of $1" mke2fs -q -F -t ext4 -O ^has_journal -m 0 -E root_owner=0:0 \
+		-N $((inodes + 100000)) -d "$1" "$2" $((kib + kib / 4 + inodes + (2 << 20)))k
+}
+
+# Files that maintainer scripts would make
+finish_debian()
+{
+	local dir=$1 link
+
+	cat >"$dir/etc/passwd" <<-'END'
+		root:x:0:0:root:/root:/bin/bash
+		daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
+		redis:x:100:100::/var/lib/redis:/usr/sbin/nologin
+		user:x:1000:1000:user:/home/user:/bin/bash
+		nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+	END
+	cat >"$dir/etc/group" <<-'END'
+		root:x:0:
+		daemon:x:1:
+		tty:x:5:
+		disk:x:6:
+		redis:x:100:
+		user:x:1000:
+		nogroup:x:65534:
+	END
+	printf '127.0.0.1\tlocalhost crk\n::1\tlocalhost\n' >"$dir/etc/hosts"
+	echo crk >"$dir/etc/hostname"
+	echo 'hosts: files' >"$dir/etc/nsswitch.conf"
+	ln -sf /proc/self/mounts "$dir/etc/mtab"
+	mkdir -p "$dir"/{root,home/user,proc,sys,dev,run,tmp,var/tmp,var/lib/redis,var/log/redis,mnt,opt}
+	chmod 1777 "$dir/tmp" "$dir/var/tmp"
+	as_root chown 1000:1000 "$dir/home/user" 2>/dev/null || :
+	while read -r link; do
+		# shellcheck disable=SC2086	# target and name
+		set -- $link
+		[ ! -e "$dir/usr/bin/$1" ] || ln -sfn "$1" "$dir/usr/bin/$2"
+	done <<-'END'
+		dash sh
+		gawk awk
+		gcc cc
+		which.debianutils which
+	END
+	as_root ldconfig -r "$dir"
+}
+
+make_rootfs()
+{
+	local arch=$1 image=$2 deb dir
+
+	[ ! -e "$image" ] || return 0
+	deb=$(deb_arch "$arch")
+	need_apt bookworm "$deb" || return
+	say "making the Debian root file system, once"
+	mkdir -p "${image%/*}"
+	rm -rf "${image%/*}"/*.new.*
+	dir=$image.new.$$
+	mkdir -p "$dir/root"
+	usr_merge "$dir/root"
+	# shellcheck disable=SC2046	# a list
+	fetch_all bookworm "$deb" "$dir/root" $(sed 's/#.*//' "$CRK_VM/debian.packages") || return
+	finish_debian "$dir/root" || return
+	pack_image "$dir/root" "$dir/image" || return
+	mv "$dir/image" "$image"
+	rm -rf "$dir"
+}
+
+# need_rootfs ARCH: sets ROOTFS, the image of the default root file system
+need_rootfs()
+{
+	local id
+
+	id=$(sed -n '/^finish_debian/,/^}/p' "${BASH_SOURCE[0]}" | cat - "$CRK_VM/debian.packages" | sha1sum | cut -c1-10)
+	ROOTFS=$CRK_CACHE/rootfs/debian-$1-$id.ext4
+	[ -e "$ROOTFS" ] || with_lock "rootfs-$1" make_rootfs "$1" "$ROOTFS"
+}
+
 # --- crk itself --------------------------------------------------------------
+
+# kernel_make DIR ARG…: make in DIR, an external module, for KERNEL, with the compiler that fits
+kernel_make()
+{
+	local dir=$1 root=$KERNEL/root headers=/usr/src/linux-headers-$KERNEL_RELEASE unshare=(unshare -m)
+
+	shift
+	if [ -e "$KERNEL/tree" ]; then
+		make -C "$(readlink -f "$KERNEL/tree")" M="$dir" CONFIG_DEBUG_INFO_BTF_MODULES= "$@"
+		return
+	fi
+	if [ "$(cat "$KERNEL/build")" = host ]; then
+		make -C "$root$headers" M="$dir" CONFIG_DEBUG_INFO_BTF_MODULES= "$@"
+		return
+	fi
+	# The paths in the chroot are those outside, so that messages and dependency files fit.  objtool needs /proc.
+	mkdir -p "$root$dir" "$root/proc" "$root/dev"
+	[ "$(id -u)" = 0 ] || unshare=(unshare -rm)
+	# shellcheck disable=SC2016	# expanded by the inner shell
+	"${unshare[@]}" sh -e -c '
+		root=$1 dir=$2 headers=$3
+		shift 3
+		mount --rbind /proc "$root/proc"
+		mount --rbind /dev "$root/dev"
+		mount --bind "$dir" "$root$dir"
+		exec env PATH=/usr/sbin:/usr/bin LC_ALL=C chroot "$root" \
+			make -C "$headers" M="$dir" CONFIG_DEBUG_INFO_BTF_MODULES= "$@"
+	' sh "$root" "$dir" "$headers" "$@"
+}
+
+# sync_sources DIR: a copy of what a module is made of; prints the files that changed
+sync_sources()
+{
+	mkdir -p "$1"
+	(cd "$CRK_TOP" && rsync -rlc --delete --out-format=%n --include='*/' --include='*.[chS]' --include=Kbuild \
+		--include=Makefile --exclude='*' Kbuild module uapi arch "$1/") | grep -v '/$'
+}
+
+build_module()
+{
+	local dir=$CRK_CACHE/build/$KERNEL_RELEASE/$CRK_TREE out=$1 changed
+
+	changed=$(sync_sources "$dir")
+	if [ "$changed" ] || [ ! -e "$dir/built" ] || [ "$KERNEL/release" -nt "$dir/built" ]; then
+		rm -f "$dir/built"
+		quietly "build of crk.ko for $KERNEL_RELEASE" kernel_make "$dir" -j2 modules || return
+		touch "$dir/built"
+	fi
+	objcopy --strip-debug "$dir/crk.ko" "$out"
+}
+
+build_helper()
+{
+	local static=$1 out=$2 name=crkhelper
+
+	if [ "$static" ]; then
+		name=crkhelper-static
+	fi
+	quietly "build of $name" make -C "$CRK_TOP/helper" -j2 ${static:+STATIC=1} || return
+	cp "$CRK_TOP/helper/$name" "$out"
+}
 
 # need_crk ARCH ROOTFS DIR: puts crk.ko and crkhelper, as far as their sources exist, into DIR
 need_crk()
 {
-	return 0
+	local static=
+
+	[ "$2" = debian ] || static=1	# nobody knows what libraries are there
+	if [ -e "$CRK_TOP/module/main.c" ]; then
+		with_lock "build-$KERNEL_RELEASE-$CRK_TREE" build_module "$3/crk.ko" || return
+	fi
+	if [ -e "$CRK_TOP/helper/Makefile" ]; then
+		with_lock "build-helper-$CRK_TREE" build_helper "$static" "$3/crkhelper" || return
+	fi
 }
