@@ -514,6 +514,23 @@ static void remove_crk(void)
 	}
 }
 
+/* /dev/kmsg writes tabs, newlines and backslashes as \xNN */
+static void unescape(char *text)
+{
+	char *from = text, *to = text;
+	unsigned int c;
+
+	while (*from) {
+		if (from[0] == '\\' && sscanf(from, "\\x%2x", &c) == 1) {
+			*to++ = c;
+			from += 4;
+		} else {
+			*to++ = *from++;
+		}
+	}
+	*to = 0;
+}
+
 /* The kernel's own messages; what user space wrote to /dev/kmsg has another facility and is left out */
 static void send_log(void)
 {
@@ -539,6 +556,7 @@ static void send_log(void)
 			continue;
 		text++;
 		text[strcspn(text, "\n")] = 0;
+		unescape(text);
 		len += sprintf(all + len, "[%5llu.%06llu] %s\n", usec / 1000000, usec % 1000000, text);
 	}
 	write_all(log_fd, all, len);
@@ -639,8 +657,10 @@ int main(void)
 		mount_share(share_tag[i], share_dir[i]);
 	if (insmod) {
 		ret = load_module("/run/crk/crk.ko", insmod_args);
-		if (ret)
-			tell("fail crk.ko: cannot be loaded: %s", strerror(-ret));
+		if (ret) {
+			send_log();
+			fail("crk.ko: cannot be loaded: %s", strerror(-ret));
+		}
 	}
 	if (stdin_fd < 0)
 		stdin_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -246,10 +246,9 @@ make_kernel()
 	mkdir -p "$root"
 	usr_merge "$root"
 
-	image=linux-image-$rel
-	if private_apt "$suite" "$deb" apt-cache show "linux-binary-$rel" >/dev/null 2>&1; then
-		image=linux-binary-$rel		# since 7.x linux-image-* only depends on it
-	fi
+	# Newer packaging: linux-image-* is empty and depends on the kernel and the modules
+	image=$(private_apt "$suite" "$deb" apt-cache depends "linux-image-$rel" |
+		awk '$1 == "Depends:" && $2 ~ /^linux-(binary|modules)-/ { print $2 }')
 	pkgs=$(private_apt "$suite" "$deb" apt-cache depends "linux-headers-$rel" |
 		awk '$1 == "Depends:" && $2 ~ /^linux-(headers|kbuild)-/ { print $2 }')
 	if [ "$build" = chroot ]; then
@@ -267,7 +266,8 @@ make_kernel()
 			sed -i "s#/usr/src/linux-headers#$dir/root/usr/src/linux-headers#g" "$f"
 		done
 	fi
-	fetch "$suite" "$deb" "$root" "$image" || return
+	# shellcheck disable=SC2086	# a list of packages
+	fetch "$suite" "$deb" "$root" ${image:-linux-image-$rel} || return
 	echo "$rel" >"$dir.new.$$/release"
 	echo "$build" >"$dir.new.$$/build"
 
