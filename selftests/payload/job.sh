@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the shell tests share: TAP, and a counter job that can be watched.  Sourced; needs $here, the build directory.
+
+set -u
+nr=0
+here=${here:?the build directory of the tests}
+
+ok()
+{
+	nr=$((nr + 1))
+	echo "ok $nr $*"
+}
+
+not_ok()
+{
+	nr=$((nr + 1))
+	echo "not ok $nr $*"
+	[ ! -s log ] || sed 's/^/# /' log
+}
+
+# result STATUS TEXT...
+result()
+{
+	local status=$1
+	shift
+	if [ "$status" = 0 ]; then ok "$@"; else not_ok "$@"; fi
+}
+
+skip()
+{
+	nr=$((nr + 1))
+	echo "ok $nr # SKIP $*"
+}
+
+# job_start GROUP [MIB]: sets $pid
+job_start()
+{
+	rm -f "count.$1"
+	setsid crkhelper run -g "$1" -- "$here/payload/counter" "$PWD/count.$1" "${2:-1}" >/dev/null 2>&1 </dev/null &
+	until [ -s "count.$1" ]; do sleep 0.02; done
+	read -r _ _ pid <"count.$1"
+	pid=$((10#$pid))
+}
+
+# does the job of GROUP count, in both threads, with its pid?
+job_runs()
+{
+	local a b c a2 b2 c2 tries
+	[ -s "count.$1" ] || return 1
+	read -r a b c <"count.$1"
+	for tries in $(seq 200); do
+		: "$tries"
+		read -r a2 b2 c2 <"count.$1"
+		[ "$a2" != BAD ] && [ "$c" = "$c2" ] && [ "$a2" != "$a" ] && [ "$b2" != "$b" ] && ! grep -q BAD "count.$1" && return 0
+		sleep 0.02
+	done
+	echo "# count.$1: $a $b $c, then $a2 $b2 $c2"
+	return 1
+}
+
+job_gone()
+{
+	local tries
+	for tries in $(seq 200); do
+		: "$tries"
+		[ -s "/sys/fs/cgroup/$1/cgroup.procs" ] || [ "$(cat "/sys/fs/cgroup/$1/cgroup.procs" 2>/dev/null)" ] || return 0
+		sleep 0.02
+	done
+	return 1
+}
+
+job_stop()
+{
+	[ ! -e "/sys/fs/cgroup/$1/cgroup.kill" ] || echo 1 >"/sys/fs/cgroup/$1/cgroup.kill"
+	job_gone "$1"
+	wait
+	[ ! -d "/sys/fs/cgroup/$1" ] || rmdir "/sys/fs/cgroup/$1"
+}
+
+# expect STATUS 'REGEX' CMD...: exit status and one sentence that matches
+expect()
+{
+	local want=$1 regex=$2 got
+	shift 2
+	timeout 60 "$@" >log 2>&1 </dev/null
+	got=$?
+	if [ $got != "$want" ]; then
+		echo "# exit status $got, not $want"
+		return 1
+	fi
+	grep -Eq -- "$regex" log || { echo "# nothing matches $regex"; return 1; }
+}
