@@ -5,7 +5,6 @@
  *
  * usage: counter FILE [MIB]	FILE holds "COUNT1 COUNT2 PID\n" in fixed columns, rewritten in place
  */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
