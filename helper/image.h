@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Checkpoint directories and the images in them.  Knows how images are framed, named, checked and made complete;
+ * what is in the messages is the business of those who write and read them.  See images/FORMAT.md.
+ *
+ * Functions return 0 or a negative errno, and have said why in one sentence that names the file, unless noted.
+ * Images are written by one process, one thread at a time.  A directory that is open for reading may be used by
+ * forked children too, each image by one process.
+ */
+#ifndef _CRK_IMAGE_H
+#define _CRK_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "core.pb-c.h"
+#include "crk-checksum.pb-c.h"
+#include "crk-core.pb-c.h"
+#include "crk-cow.pb-c.h"
+#include "crk-files.pb-c.h"
+#include "crk-inventory.pb-c.h"
+#include "crk-task.pb-c.h"
+#include "crk-vma.pb-c.h"
+#include "fdinfo.pb-c.h"
+#include "file-lock.pb-c.h"
+#include "fs.pb-c.h"
+#include "ghost-file.pb-c.h"
+#include "inventory.pb-c.h"
+#include "ipc-shm.pb-c.h"
+#include "memfd.pb-c.h"
+#include "mm.pb-c.h"
+#include "pagemap.pb-c.h"
+#include "pipe-data.pb-c.h"
+#include "pstree.pb-c.h"
+#include "remap-file-path.pb-c.h"
+#include "sk-packet.pb-c.h"
+#include "stats.pb-c.h"
+#include "tty.pb-c.h"
+
+#define CRK_IMG_FORMAT		1	/* raised when an older crkhelper would restore something wrong */
+#define CRK_IMG_VERSION		2	/* inventory_entry.img_version */
+#define CRK_IMG_CHUNK		(1UL << 20)	/* bytes that one checksum is of */
+
+/* vma_entry.status */
+#define VMA_AREA_REGULAR	(1U << 0)	/* its private pages are in the images */
+#define VMA_AREA_STACK		(1U << 1)
+#define VMA_AREA_VSYSCALL	(1U << 2)
+#define VMA_AREA_VDSO		(1U << 3)
+#define VMA_AREA_HEAP		(1U << 5)
+#define VMA_FILE_PRIVATE	(1U << 6)
+#define VMA_FILE_SHARED		(1U << 7)
+#define VMA_ANON_SHARED		(1U << 8)
+#define VMA_ANON_PRIVATE	(1U << 9)
+#define VMA_AREA_SYSVIPC	(1U << 10)
+#define VMA_AREA_SOCKET		(1U << 11)
+#define VMA_AREA_VVAR		(1U << 12)
+#define VMA_AREA_AIORING	(1U << 13)
+#define VMA_AREA_MEMFD		(1U << 14)
+
+/* pagemap_entry.flags */
+#define PE_PARENT		(1U << 0)	/* in the parent checkpoint */
+#define PE_LAZY			(1U << 1)	/* may be fetched after the restore */
+#define PE_PRESENT		(1U << 2)	/* in the pages image */
+
+/* task_core_entry.task_state */
+#define CRK_TASK_STATE_ALIVE	1
+#define CRK_TASK_STATE_ZOMBIE	3
+#define CRK_TASK_STATE_STOPPED	6
+
+enum crk_img_type {
+#define CRK_IMAGE(type, ...)		CRK_IMG_##type,
+#define CRK_IMAGE_RAW(type, ...)	CRK_IMG_##type,
+#include "image.def"
+#undef CRK_IMAGE
+#undef CRK_IMAGE_RAW
+	CRK_NR_IMG_TYPES
+};
+
+/* a checkpoint directory; it holds one file descriptor */
+struct crk_imgdir;
+/* one image, open for writing or for reading */
+struct crk_img;
+
+/* ---- directories ---- */
+
+/* Makes directory @path (its parent must exist), or takes an empty one.  -EEXIST if it holds anything. */
+int crk_imgdir_create(const char *path, struct crk_imgdir **ret);
+
+/*
+ * Makes the checkpoint complete: writes what is still in memory, the checksums, and last the inventory, which must
+ * have been written.  Takes time: call it when the target is no longer held, or must be held until then anyway.
+ */
+int crk_imgdir_commit(struct crk_imgdir *dir);
+
+/*
+ * Opens a complete checkpoint.  @verify: every byte is checked and the machine must be this one, as a restore wants
+ * it; else page contents are not read and any machine is taken, as show wants it.
+ * -ENOENT no such directory; -ENODATA not a complete checkpoint; -EBADMSG damaged; -EPROTO made by another tool or
+ * of a newer format; -ENOEXEC another machine.
+ */
+int crk_imgdir_open(const char *path, bool verify, struct crk_imgdir **ret);
+
+/* NULL is fine.  A directory made but not committed is emptied of what was written, and removed if it was made. */
+void crk_imgdir_close(struct crk_imgdir *dir);
+
+int crk_imgdir_fd(struct crk_imgdir *dir);		/* borrowed */
+const char *crk_imgdir_path(struct crk_imgdir *dir);	/* as given */
+/* moves the directory's descriptor to a number of @min or above */
+int crk_imgdir_raise_fd(struct crk_imgdir *dir, int min);
+/* of a directory open for reading */
+const CrkInventoryEntry *crk_imgdir_inventory(struct crk_imgdir *dir);
+/* bytes of all files of a complete or opened checkpoint */
+uint64_t crk_imgdir_size(struct crk_imgdir *dir);
+/* checks those MiB of pages-@id.img again that hold [@off, @off + @len) */
+int crk_imgdir_verify_pages(struct crk_imgdir *dir, unsigned int id, uint64_t off, uint64_t len);
+
+/*
+ * Writes crk-inventory.img and inventory.img.  The caller fills in of @e what it knows (cgroup, roots, nr_tasks,
+ * frozen_ns, module_*); what is to be told of this machine is added for the time of the call.
+ */
+int crk_inventory_write(struct crk_imgdir *dir, CrkInventoryEntry *e, TaskKobjIdsEntry *root_ids);
+/* the ELF e_machine of this program and how to call one in a message */
+unsigned int crk_machine(void);
+const char *crk_machine_name(unsigned int machine);
+
+/* ---- images ---- */
+
+/* @id goes into the name; 0 for images that are there once */
+int crk_img_create(struct crk_imgdir *dir, enum crk_img_type type, unsigned int id,
+		   struct crk_img **ret);
+/* -ENOENT, silently, if the checkpoint has no such image */
+int crk_img_open(struct crk_imgdir *dir, enum crk_img_type type, unsigned int id,
+		 struct crk_img **ret);
+/* NULL is fine.  Closes in any case; an error of writing that was not reported before is. */
+int crk_img_close(struct crk_img *img);
+
+/* appends one message; every required field must be set */
+int crk_img_put(struct crk_img *img, const ProtobufCMessage *msg);
+/* the next message: 1, or 0 at the end; free it with protobuf_c_message_free_unpacked(msg, NULL) */
+int crk_img_get(struct crk_img *img, ProtobufCMessage **ret);
+/* bytes behind a message */
+int crk_img_put_raw(struct crk_img *img, const void *buf, size_t len);
+/* -EBADMSG if the image ends before */
+int crk_img_get_raw(struct crk_img *img, void *buf, size_t len);
+uint64_t crk_img_left(struct crk_img *img);		/* bytes not yet read */
+
+/*
+ * A descriptor of the file, borrowed, for pages and payloads that the kernel moves.  Writing: all that was put before
+ * is in the file, and the descriptor's offset is behind it; what is put later goes to where the offset then is.
+ * Reading: the offset is where the next crk_img_get_raw() would read, which is not moved by reading from it.
+ */
+int crk_img_fd(struct crk_img *img);
+
+/* an image of one message */
+int crk_img_write_one(struct crk_imgdir *dir, enum crk_img_type type, unsigned int id,
+		      const ProtobufCMessage *msg);
+/* -ENOENT silently; -EBADMSG if it is empty */
+int crk_img_read_one(struct crk_imgdir *dir, enum crk_img_type type, unsigned int id,
+		     ProtobufCMessage **ret);
+
+/* ---- fields that need care ---- */
+
+static inline void crk_pagemap_set(PagemapEntry *e, uint64_t vaddr, uint64_t nr_pages,
+				   uint32_t flags)
+{
+	e->vaddr = vaddr;
+	e->compat_nr_pages = nr_pages;
+	e->has_nr_pages = 1;
+	e->nr_pages = nr_pages;
+	e->has_flags = 1;
+	e->flags = flags;
+}
+
+static inline uint64_t crk_pagemap_nr(const PagemapEntry *e)
+{
+	return e->has_nr_pages ? e->nr_pages : e->compat_nr_pages;
+}
+
+#endif /* _CRK_IMAGE_H */
