@@ -9,7 +9,7 @@
 
 CRK_TOP=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
 CRK_VM=$CRK_TOP/scripts/vm
-CRK_CACHE=${CRK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/crk}
+CRK_CACHE=${CRK_CACHE:-$HOME/.cache/crk}
 CRK_TREE=$(printf '%s' "$CRK_TOP" | sha1sum | cut -c1-10)	# this checkout's name in the cache
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 mkdir -p "$CRK_CACHE/lock" || exit 125
@@ -76,6 +76,7 @@ deb_arch()
 # The mirror is the host's: "uri|release" of all package sources that look like Debian's own
 host_mirrors()
 {
+	# shellcheck disable=SC2016	# apt expands them
 	apt-get indextargets --no-release-info --format '$(REPO_URI)|$(RELEASE)' 'Identifier: Packages' |
 		grep -E '\|(bookworm|trixie|stable)(-security)?$' | sort -u
 }
@@ -482,6 +483,61 @@ need_rootfs()
 	id=$(sed -n '/^finish_debian/,/^}/p' "${BASH_SOURCE[0]}" | cat - "$CRK_VM/debian.packages" | sha1sum | cut -c1-10)
 	ROOTFS=$CRK_CACHE/rootfs/debian-$1-$id.ext4
 	[ -e "$ROOTFS" ] || with_lock "rootfs-$1" make_rootfs "$1" "$ROOTFS"
+}
+
+# --- parts of the kernel's source, and the peer ------------------------------
+
+make_source()
+{
+	local dir=$1 tmp
+
+	[ ! -e "$dir" ] || return 0
+	need_apt bookworm-backports amd64 || return
+	say "fetching checkpatch and the kselftest headers from the kernel's source, once"
+	tmp=$dir.new.$$
+	mkdir -p "$tmp/deb" "$tmp/tree"
+	fetch bookworm-backports amd64 "$tmp/deb" linux-source-6.12 || return
+	tar -xf "$tmp"/deb/usr/src/linux-source-6.12.tar.xz -C "$tmp/tree" --strip-components=1 --wildcards \
+		'*/scripts/checkpatch.pl' '*/scripts/spelling.txt' '*/scripts/const_structs.checkpatch' \
+		'*/tools/testing/selftests/kselftest*.h' '*/scripts/kernel-doc' || return
+	mv "$tmp/tree" "$dir"
+	rm -rf "$tmp"
+}
+
+# need_source: sets KSRC, a kernel source tree with only checkpatch, kernel-doc and the kselftest headers in it
+need_source()
+{
+	KSRC=$CRK_CACHE/source-6.12
+	[ -e "$KSRC" ] || with_lock source make_source "$KSRC"
+}
+
+make_criu()
+{
+	local dir=$1
+
+	[ ! -e "$dir" ] || return 0
+	need_apt sid amd64 || return
+	say "fetching the newest CRIU, to compare with, once"
+	rm -rf "$dir".new.*
+	mkdir -p "$dir.new.$$"
+	usr_merge "$dir.new.$$"
+	fetch_all sid amd64 "$dir.new.$$" criu || return
+	# With its own C library, wherever it is mounted
+	cat >"$dir.new.$$/criu" <<-'END'
+		#!/bin/sh
+		here=${0%/*}
+		lib=$here/usr/lib/x86_64-linux-gnu
+		exec "$lib/ld-linux-x86-64.so.2" --library-path "$lib" --argv0 criu "$here/usr/sbin/criu" "$@"
+	END
+	chmod +x "$dir.new.$$/criu"
+	mv "$dir.new.$$" "$dir"
+}
+
+# need_criu: sets CRIU, a directory to share with a guest; CRIU/criu runs sid's CRIU there
+need_criu()
+{
+	CRIU=$CRK_CACHE/criu-sid
+	[ -e "$CRIU" ] || with_lock criu make_criu "$CRIU"
 }
 
 # --- crk itself --------------------------------------------------------------

@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Tests scripts/guest, on the host: its output, its exit status, its arguments.  Needs no crk.  Prints TAP.
+
+top=$(cd "${0%/*}/../.." && pwd)
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+n=0 bad=0
+
+guest()
+{
+	"$top/scripts/guest" --no-crk --rootfs minimal "$@" >"$tmp/out" 2>"$tmp/err"
+	status=$?
+}
+
+check()
+{
+	n=$((n + 1))
+	if "${@:2}"; then
+		echo "ok $n $1"
+	else
+		bad=$((bad + 1))
+		echo "# status $status, output:"
+		sed 's/^/# /' "$tmp/out" "$tmp/err"
+		echo "not ok $n $1"
+	fi
+}
+
+status_is() { [ "$status" = "$1" ]; }
+says() { grep -q -e "$2" "$tmp/$1"; }
+
+echo "TAP version 13"
+# shellcheck disable=SC2016	# for the guest's shell
+guest -- sh -c 'printf "out\377\n"; echo err >&2; exit 3'
+check "the command's status" status_is 3
+check "the command's output and nothing else" cmp -s "$tmp/out" <(printf 'out\377\n')
+check "the command's errors and nothing else" cmp -s "$tmp/err" <(echo err)
+
+args=('a b' '' $'new\nline' '*' '"q"' \\ $'\377')
+guest -- printf '%s|' "${args[@]}"
+check "arguments arrive as they are" cmp -s "$tmp/out" <(printf '%s|' "${args[@]}")
+
+guest -- no-such-command
+check "no such command is 127" status_is 127
+
+guest --timeout 5 -- sleep 1000
+check "a time-out is 124" status_is 124
+
+guest -- sh -c 'echo c >/proc/sysrq-trigger'
+check "a panic is 125" status_is 125
+check "a panic's log is shown" says err 'Kernel panic'
+
+guest -- sh -c 'echo "exit 0" >/dev/ttyS0; echo end >/dev/console; kill -9 $$'
+check "the console can't fake a status" status_is 137
+
+mkdir "$tmp/share"
+echo from host >"$tmp/share/a"
+guest --share "$tmp/share:/mnt/s" -- sh -c 'cat /mnt/s/a; echo from guest >/mnt/s/b'
+check "a share can be read" says out '^from host$'
+check "a share can be written" cmp -s "$tmp/share/b" <(echo from guest)
+
+mkdir -p "$tmp/root/bin"
+cp "$(command -v busybox)" "$tmp/root/bin/"
+guest --rootfs "$tmp/root" -- busybox sh -c 'busybox touch /x && busybox ls /'
+check "a directory as root file system" says out '^x$'
+check "a directory stays as it is" [ ! -e "$tmp/root/x" ]
+
+"$top/scripts/guest" --no-crk --rootfs minimal -- sh -c 'echo up; sleep 1000' >"$tmp/out" 2>"$tmp/err" &
+pid=$!
+until says out up || ! kill -0 $pid 2>/dev/null; do
+	sleep 0.1
+done
+qemu=$(pgrep -P $pid qemu)
+kill -TERM $pid
+wait $pid
+status=$?
+check "SIGTERM ends it" status_is 143
+check "SIGTERM ends QEMU" [ ! -e "/proc/${qemu:-self}" ]
+echo "1..$n"
+[ $bad = 0 ]

@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs in a guest: the test programs of a build, one after the other, each in a directory of its own with a time limit.
+# What a program leaves behind, processes and cgroups, is named and removed before the next one.
+#
+# usage: run.sh BUILD-DIR ROOTFS [PATTERN]...
+# Output: tap.awk's lines, and "# done PROGRAM SECONDS" when a program is through.
+
+dir=$1 rootfs=$2
+shift 2
+export CRK_TESTS="$dir"	# where programs find payload/
+
+wanted()
+{
+	[ $# -gt 1 ] || return 0
+	name=$1
+	shift
+	for p; do
+		# shellcheck disable=SC2254	# a pattern
+		case $name in
+		$p|$p/*|$p.sh) return 0 ;;
+		esac
+	done
+	return 1
+}
+
+# Every process with a program behind it but PID 1 and this shell is a test's
+sweep()
+{
+	for p in /proc/[0-9]*; do
+		pid=${p#/proc/}
+		if [ "$pid" = 1 ] || [ "$pid" = $$ ] || ! readlink "$p/exe" >/dev/null 2>&1; then
+			continue
+		fi
+		echo "# $1 left behind: $pid $(cat "$p/comm" 2>/dev/null)"
+		kill -KILL "$pid" 2>/dev/null
+	done
+	find /sys/fs/cgroup -mindepth 1 -depth -type d -exec rmdir {} \; 2>/dev/null
+}
+
+work=${TMPDIR:-/tmp}/crk-test
+while read -r name needs limit <&3; do
+	[ "$needs" = "$rootfs" ] && wanted "$name" "$@" || continue
+	mkdir -p "$work/cwd"
+	[ ! -w /dev/kmsg ] || echo "crk-test: $name" >/dev/kmsg
+	start=$(cut -d. -f1 /proc/uptime)
+	(cd "$work/cwd" && exec timeout -k 5 "$limit" "$dir/$name") >"$work/out" 2>&1 </dev/null 3<&-
+	status=$?
+	awk -v name="$name" -v status=$status -v limit="$limit" -f "$dir/runner/tap.awk" "$work/out"
+	[ -z "${CRK_GUEST-1}" ] || sweep "$name"
+	echo "# done $name $(($(cut -d. -f1 /proc/uptime) - start))"
+	rm -rf "$work"
+done 3<"$dir/tests.list"
