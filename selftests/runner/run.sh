@@ -33,7 +33,8 @@ sweep()
 		if [ "$pid" = 1 ] || [ "$pid" = $$ ] || ! readlink "$p/exe" >/dev/null 2>&1; then
 			continue
 		fi
-		echo "# $1 left behind: $pid $(cat "$p/comm" 2>/dev/null)"
+		comm=$(cat "$p/comm" 2>/dev/null)
+		[ "$comm" = timeout ] || echo "# $1 left behind: $pid $comm"	# busybox leaves that
 		kill -KILL "$pid" 2>/dev/null
 	done
 	find /sys/fs/cgroup -mindepth 1 -depth -type d -exec rmdir {} \; 2>/dev/null
