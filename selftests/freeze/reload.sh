@@ -25,8 +25,11 @@ job_start reload
 lines=$(dmesg | wc -l)
 bad=0
 for i in $(seq $rounds); do
-	rmmod crk && modprobe crk || { bad=1; break; }
-	crkhelper dump -g reload -D images -R >log 2>&1 </dev/null || { bad=1; break; }
+	if ! { rmmod crk && modprobe crk && crkhelper dump -g reload -D images -R >log 2>&1 </dev/null; }; then
+		echo "# failed in round $i"
+		bad=1
+		break
+	fi
 	rm -rf images
 done
 job_runs reload || bad=1
