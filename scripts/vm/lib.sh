@@ -516,24 +516,23 @@ make_criu()
 	local dir=$1
 
 	[ ! -e "$dir" ] || return 0
-	need_apt sid amd64 || return
+	need_apt sid amd64 && need_apt bookworm amd64 || return
 	say "fetching the newest CRIU, to compare with, once"
 	rm -rf "$dir".new.*
 	mkdir -p "$dir.new.$$"
 	usr_merge "$dir.new.$$"
 	fetch_all sid amd64 "$dir.new.$$" criu || return
-	# With its own C library, wherever it is mounted
-	cat >"$dir.new.$$/criu" <<-'END'
-		#!/bin/sh
-		here=${0%/*}
-		lib=$here/usr/lib/x86_64-linux-gnu
-		exec "$lib/ld-linux-x86-64.so.2" --library-path "$lib" --argv0 criu "$here/usr/sbin/criu" "$@"
-	END
-	chmod +x "$dir.new.$$/criu"
+	# With its own C library, at a fixed place in the guest; a wrapper would count in what is measured
+	fetch bookworm amd64 "$dir.new.$$" patchelf || return
+	quietly "patchelf of criu" "$dir.new.$$/usr/bin/patchelf" --force-rpath \
+		--set-rpath /opt/criu/usr/lib/x86_64-linux-gnu:/opt/criu/usr/lib \
+		--set-interpreter /opt/criu/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 \
+		"$dir.new.$$/usr/sbin/criu" || return
+	ln -s usr/sbin/criu "$dir.new.$$/criu"
 	mv "$dir.new.$$" "$dir"
 }
 
-# need_criu: sets CRIU, a directory to share with a guest; CRIU/criu runs sid's CRIU there
+# need_criu: sets CRIU, a directory with sid's CRIU; it runs as /opt/criu/criu in a guest that has it there
 need_criu()
 {
 	CRIU=$CRK_CACHE/criu-sid
