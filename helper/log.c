@@ -99,11 +99,6 @@ int crk_fail(int err, const char *fmt, ...)
 	return err;
 }
 
-int crk_oom(void)
-{
-	return crk_fail(-ENOMEM, "no memory");
-}
-
 void crk_hint(const char *fmt, ...)
 {
 	int saved = errno;

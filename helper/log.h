@@ -17,8 +17,12 @@ int crk_err(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)))
 /* a failure or refusal that TEXT explains in full: prints TEXT alone, returns @err */
 int crk_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* allocation failed: prints "no memory", returns -ENOMEM */
-int crk_oom(void);
+/* allocation failed: prints "no memory", returns -ENOMEM (inline, so that the compiler knows it is an error) */
+static inline int crk_oom(void)
+{
+	crk_fail(-ENOMEM, "no memory");
+	return -ENOMEM;
+}
 
 /* what to do about the failure just printed: "  hint: TEXT" */
 void crk_hint(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Checksums of memory and files, and a small crew of threads to make them.  Knows nothing of images.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "checksum.h"
+#include "util.h"
+
+#define CREW_MAX	4
+#define CREW_MIN_BYTES	(8UL << 20)	/* less is done before a thread has started */
+
+uint64_t crk_checksum(const void *buf, size_t len)
+{
+	return XXH64(buf, len, 0);
+}
+
+int crk_checksum_file(int fd, uint64_t off, size_t len, uint64_t *ret)
+{
+	char buf[64 * 1024];	/* stays in the cache between the copy and the sum */
+	XXH64_state_t state;
+
+	XXH64_reset(&state, 0);
+	while (len) {
+		size_t n = min(len, sizeof(buf));
+		int err = pread_all(fd, buf, n, off);
+
+		if (err)
+			return err;
+		XXH64_update(&state, buf, n);
+		off += n;
+		len -= n;
+	}
+	*ret = XXH64_digest(&state);
+	return 0;
+}
+
+struct crew {
+	size_t nr;
+	int (*work)(void *arg, size_t i);
+	void *arg;
+	atomic_size_t next;
+	atomic_int err;
+};
+
+static void *crew_member(void *arg)
+{
+	struct crew *crew = arg;
+
+	while (!atomic_load(&crew->err)) {
+		size_t i = atomic_fetch_add(&crew->next, 1);
+		int err, none = 0;
+
+		if (i >= crew->nr)
+			break;
+		err = crew->work(crew->arg, i);
+		if (err)
+			atomic_compare_exchange_strong(&crew->err, &none, err);
+	}
+	return NULL;
+}
+
+int crk_parallel(size_t nr, uint64_t bytes, int (*work)(void *arg, size_t i), void *arg)
+{
+	struct crew crew = { .nr = nr, .work = work, .arg = arg };
+	long nr_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	pthread_t threads[CREW_MAX - 1];
+	int i, nr_threads = 0;
+
+	if (bytes >= CREW_MIN_BYTES) {
+		/* a thread that can't be made is not needed: the caller works too */
+		while (nr_threads < min(nr_cpus, (long)CREW_MAX) - 1 &&
+		       (size_t)nr_threads + 1 < nr &&
+		       !pthread_create(&threads[nr_threads], NULL, crew_member, &crew))
+			nr_threads++;
+	}
+	crew_member(&crew);
+	for (i = 0; i < nr_threads; i++)
+		pthread_join(threads[i], NULL);
+	return atomic_load(&crew.err);
+}
