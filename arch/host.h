@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the helper asks of an architecture.  The helper builds arch/<name>/user.c of all of them, so that any image
+ * can be shown anywhere; members that need the machine itself are NULL on others.
+ */
+#ifndef _CRK_HOST_H
+#define _CRK_HOST_H
+
+#include "helper.h"
+
+/**
+ * struct crk_host_ops - the helper's side of an architecture
+ * @name: as uname(2) calls it
+ * @owns: are threads with this e_machine this architecture's?
+ * @core_fill: registers of a thread's records into the thread info of @core, allocated for free_unpacked(), as CRIU
+ *	keeps them: an interrupted system call is about to begin again, or has ended with EINTR
+ * @cpu_flags: words of /proc/cpuinfo's "flags" or "Features" that programs choose their instructions by, NULL at the end
+ * @clone_thread: clone3() of a thread that runs @fn(@arg) on the stack in @args; its tid or negative errno
+ */
+struct crk_host_ops {
+	const char *name;
+	bool (*owns)(uint32_t machine);
+	int (*core_fill)(CoreEntry *core, const struct crk_rec *recs, size_t len);
+	const char *const *cpu_flags;
+	long (*clone_thread)(void *args, size_t size, void (*fn)(void *), void *arg);
+};
+
+extern const struct crk_host_ops crk_host_x86;
+
+/* of the machine that the helper runs on */
+#if defined(__x86_64__) || defined(__i386__)
+#define crk_host	(&crk_host_x86)
+#else
+#error "crk: this architecture has no arch/<name>/user.c yet"
+#endif
+
+#endif /* _CRK_HOST_H */

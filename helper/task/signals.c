@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pending signals of threads and processes with their siginfo, in order.  Each thread queues its own to itself, which
+ * is the only way to queue one that says it came from the kernel; all signals are blocked then.
+ */
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "task.h"
+
+/* ---- dump ---- */
+
+static int action_add(TaskCoreEntry *tc, const struct crk_action *a)
+{
+	SaEntry *e = msg_new(SaEntry, sa_entry__init);
+
+	if (!e)
+		return -ENOMEM;
+	e->sigaction = a->handler;
+	e->flags = a->flags;
+	e->restorer = a->restorer;
+	e->mask = a->mask;
+	e->has_compat_sigaction = a->abi == CRK_ACTION_COMPAT;
+	e->compat_sigaction = e->has_compat_sigaction;
+	tc->sigactions[tc->n_sigactions++] = e;
+	return 0;
+}
+
+static int actions_dump(const struct crk_dproc *p, TaskCoreEntry *tc)
+{
+	uint32_t i;
+
+	tc->sigactions = calloc(p->actions->nr, sizeof(*tc->sigactions));
+	if (!tc->sigactions)
+		return crk_oom();
+	for (i = 0; i < p->actions->nr; i++)
+		if (i + 1 != SIGKILL && i + 1 != SIGSTOP && action_add(tc, &p->actions->actions[i]))
+			return -ENOMEM;
+	return 0;
+}
+
+static int queue_dump(const struct crk_dproc *p, size_t thread, uint32_t process, SignalQueueEntry **ret)
+{
+	const struct crk_rec_siginfo *rec = NULL;
+	SignalQueueEntry *q = msg_new(SignalQueueEntry, signal_queue_entry__init);
+	SiginfoEntry *e;
+	size_t nr = 0;
+
+	*ret = q;
+	if (!q)
+		return -ENOMEM;
+	while ((rec = dproc_rec(p, thread, CRK_REC_SIGINFO, rec)))
+		nr++;
+	q->signals = calloc(nr + 1, sizeof(*q->signals));
+	if (!q->signals)
+		return crk_oom();
+	while ((rec = dproc_rec(p, thread, CRK_REC_SIGINFO, rec))) {
+		if ((rec->flags & CRK_SIGINFO_PROCESS) != process)
+			continue;
+		e = msg_new(SiginfoEntry, siginfo_entry__init);
+		if (!e)
+			return -ENOMEM;
+		q->signals[q->n_signals++] = e;
+		e->siginfo.data = malloc(sizeof(rec->info));
+		if (!e->siginfo.data)
+			return crk_oom();
+		memcpy(e->siginfo.data, rec->info, sizeof(rec->info));
+		e->siginfo.len = sizeof(rec->info);
+	}
+	return 0;
+}
+
+static int signals_dump(struct crk_dump *d, struct crk_dproc *p, CrkTaskEntry *te, CoreEntry **cores)
+{
+	size_t i;
+	int ret;
+
+	(void)d;
+	(void)te;
+	ret = actions_dump(p, cores[0]->tc);
+	ret = ret ?: queue_dump(p, 0, CRK_SIGINFO_PROCESS, &cores[0]->tc->signals_s);
+	for (i = 0; i < p->nr_threads && !ret; i++)
+		ret = queue_dump(p, i, 0, &cores[i]->thread_core->signals_p);
+	return ret;
+}
+
+/* ---- restore ---- */
+
+static int signal_queue(const struct crk_rproc *p, const struct crk_rthread *t, const struct crk_rec_siginfo *rec)
+{
+	siginfo_t info;
+	long ret;
+
+	/* SIGKILL ends a task before it can be dumped; a stop must not stop the helper, see stop.c */
+	if (rec->signo == SIGKILL || rec->signo == SIGSTOP)
+		return 0;
+	memset(&info, 0, sizeof(info));
+	if (!(rec->flags & CRK_SIGINFO_NO_INFO))
+		memcpy(&info, rec->info, min(sizeof(info), sizeof(rec->info)));
+	info.si_signo = rec->signo;
+	/* the kernel's link to the timer, which the new timer doesn't have */
+	if (info.si_code == SI_TIMER)
+		memset((char *)&info.si_value + sizeof(info.si_value), 0, sizeof(int));
+	if (rec->flags & CRK_SIGINFO_PROCESS)
+		ret = syscall(SYS_rt_sigqueueinfo, p->pid, rec->signo, &info);
+	else
+		ret = syscall(SYS_rt_tgsigqueueinfo, p->pid, t->tid, rec->signo, &info);
+	if (ret)
+		return crk_err(-errno, TASK_FMT ": cannot queue pending signal %u", p->pid, crk_rproc_comm(p), t->tid,
+			       rec->signo);
+	return 0;
+}
+
+static int signals_restore_thread(struct crk_rst *r, struct crk_rproc *p, struct crk_rthread *t)
+{
+	const struct crk_rec_siginfo *rec = NULL;
+	int ret;
+
+	(void)r;
+	while ((rec = rthread_rec(t, CRK_REC_SIGINFO, rec))) {
+		ret = signal_queue(p, t, rec);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+const struct crk_prop_ops crk_prop_signals = {
+	.name		= "pending signals",
+	.dump		= signals_dump,
+	.restore_thread	= signals_restore_thread,
+};
