@@ -20,9 +20,9 @@ show()
 
 processes()
 {
-	cat /sys/fs/cgroup/demo/cgroup.procs 2>/dev/null | while read -r p; do
+	[ -e /sys/fs/cgroup/demo ] && while read -r p; do
 		ps -o pid=,ppid=,nlwp=,args= -p "$p" || :
-	done | grep -v -e ' sleep ' -e ' mv ' | sed 's/^/    /'
+	done </sys/fs/cgroup/demo/cgroup.procs | grep -v -e ' sleep ' -e ' mv ' | sed 's/^/    /'
 }
 
 size()

@@ -229,6 +229,12 @@ find_release()
 		sed 's/^linux-headers-//' | sort -V | tail -n1
 }
 
+# In the place of crk.ko, so that modprobe knows it; the guest puts the real one there
+crk_stub()
+{
+	echo 'static const char l[] __attribute__((section(".modinfo"), used)) = "license=GPL";' | gcc -x c -c -o "$1" -
+}
+
 make_kernel()
 {
 	local name=$1 arch=$2 row suite build deb rel pkgs image dir=$CRK_CACHE/kernels/$1-$2 root f
@@ -278,11 +284,9 @@ make_kernel()
 		mkdir -p "$root/usr/lib/modules"
 		mv "$root/boot/vmlinuz-$rel" "$dir.new.$$/vmlinuz" || return
 	fi
-	# A place for crk.ko that modprobe knows; the guest puts the real one there
 	mkdir -p "$root/usr/lib/modules/$rel/extra"
-	echo 'static const char l[] __attribute__((section(".modinfo"), used)) = "license=GPL";' |
-		gcc -x c -c -o "$root/usr/lib/modules/$rel/extra/crk.ko" - || return
-	depmod -b "$root/usr" -m /lib/modules "$rel" 2>/dev/null || depmod -b "$root" "$rel" || return
+	crk_stub "$root/usr/lib/modules/$rel/extra/crk.ko" || return
+	depmod -b "$root" "$rel" || return
 	expand_kernel "$dir.new.$$/vmlinuz" "$dir.new.$$/vmlinux" || :
 	mv "$dir.new.$$" "$dir"
 }
@@ -313,9 +317,48 @@ expand_kernel()
 	return 1
 }
 
-# need_kernel NAME ARCH: sets KERNEL (its directory in the cache) and KERNEL_RELEASE
+# A kernel tree of the user's own, built: its modules are installed into the cache when it was built anew
+make_tree_kernel()
+{
+	local tree=$1 dir=$2 rel root=$2/root/usr/lib/modules image=arch/x86/boot/bzImage
+
+	rel=$(cat "$tree/include/config/kernel.release" 2>/dev/null)
+	[ -e "$tree/$image" ] || die "$tree: no kernel has been built there"
+	if [ -e "$dir/installed" ] && [ "$tree/$image" -ot "$dir/installed" ] &&
+	   [ ! "$tree/modules.order" -nt "$dir/installed" ]; then
+		return 0
+	fi
+	say "installing the modules of $tree"
+	rm -rf "$dir"
+	mkdir -p "$dir/root" "$root/$rel/extra"
+	usr_merge "$dir/root"
+	if grep -q '^CONFIG_MODULES=y' "$tree/.config"; then
+		quietly "installation of modules" make -C "$tree" INSTALL_MOD_PATH="$dir/root/usr" INSTALL_MOD_STRIP=1 \
+			modules_install || return
+	fi
+	crk_stub "$root/$rel/extra/crk.ko" || return
+	depmod -b "$dir/root" "$rel" || return
+	ln -s "$tree" "$dir/tree"
+	ln -s "$tree/$image" "$dir/vmlinuz"
+	if grep -q '^CONFIG_PVH=y' "$tree/.config"; then
+		ln -s "$tree/vmlinux" "$dir/vmlinux"
+	fi
+	echo "$rel" >"$dir/release"
+	touch "$dir/installed"
+}
+
+# need_kernel NAME|TREE ARCH: sets KERNEL (its directory in the cache) and KERNEL_RELEASE
 need_kernel()
 {
+	local tree
+
+	if [ -d "$1" ]; then
+		tree=$(cd "$1" && pwd) || return
+		KERNEL=$CRK_CACHE/kernels/tree-$(printf '%s' "$tree" | sha1sum | cut -c1-10)
+		with_lock "kernel-${KERNEL##*/}" make_tree_kernel "$tree" "$KERNEL" || return
+		KERNEL_RELEASE=$(cat "$KERNEL/release")
+		return
+	fi
 	KERNEL=$CRK_CACHE/kernels/$1-$2
 	[ -e "$KERNEL" ] || with_lock "kernel-$1-$2" make_kernel "$1" "$2" || return
 	KERNEL_RELEASE=$(cat "$KERNEL/release")

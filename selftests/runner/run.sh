@@ -42,7 +42,9 @@ sweep()
 
 work=${TMPDIR:-/tmp}/crk-test
 while read -r name needs limit <&3; do
-	[ "$needs" = "$rootfs" ] && wanted "$name" "$@" || continue
+	if [ "$needs" != "$rootfs" ] || ! wanted "$name" "$@"; then
+		continue
+	fi
 	mkdir -p "$work/cwd"
 	[ ! -w /dev/kmsg ] || echo "crk-test: $name" >/dev/kmsg
 	start=$(cut -d. -f1 /proc/uptime)
