@@ -233,6 +233,11 @@ static int proc_create(struct crk_rst *r, struct crk_rproc *p)
 
 	if (p->task && p->task->has_exit_signal)
 		args.exit_signal = p->task->exit_signal;
+	/* the others inherit it */
+	if (!p->parent) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = r->cgroup_fd;
+	}
 	if (p->files_of)
 		args.flags |= CLONE_FILES;
 	if (p->fs_of)
@@ -299,7 +304,6 @@ int crk_tree_create(struct crk_rst *r)
 	s->barrier_nr[CRK_BARRIER_GROUPED] = s->nr_births;
 	s->barrier_nr[CRK_BARRIER_ADOPTED] = r->nr_procs;
 	ret = log_create(r);
-	ret = ret ?: crk_watch_start(r);
 	if (ret)
 		return ret;
 	/* the root must come back to us if a stand-in made it */

@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * From images to what is to be made: processes, threads, descriptors.  All that can't work here is refused in this
+ * file or in those that it calls, one sentence each, before anything is created.
+ */
+#include <elf.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "../arch/host.h"
+#include "restore.h"
+
+/* descriptors that the helper needs for itself, besides those it opens for the target */
+#define PLAN_OWN_FDS	64
+
+struct crk_rproc *crk_restore_proc(struct crk_rst *r, pid_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < r->nr_procs; i++)
+		if (r->procs[i].pid == pid)
+			return &r->procs[i];
+	return NULL;
+}
+
+void crk_pid_comm(pid_t pid, char comm[17])
+{
+	_cleanup_free_ char *text = NULL;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	if (read_file_at(AT_FDCWD, path, &text, NULL))
+		strcpy(comm, "?");
+	else
+		snprintf(comm, 17, "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+static int cmp_pid(const void *a, const void *b)
+{
+	return *(const pid_t *)a - *(const pid_t *)b;
+}
+
+bool crk_pid_planned(const struct crk_rst *r, pid_t pid)
+{
+	return bsearch(&pid, r->sync->pids, r->sync->nr_pids, sizeof(pid), cmp_pid);
+}
+
+/* ---- reading ---- */
+
+/* an image that a process can't be without */
+static int read_needed(struct crk_rst *r, enum crk_img_type type, const char *name, unsigned int id, ProtobufCMessage **ret)
+{
+	int err = crk_img_read_one(r->dir, type, id, ret);
+
+	if (err == -ENOENT)
+		return crk_fail(-EBADMSG, "'%s' has no %s-%u.img", crk_imgdir_path(r->dir), name, id);
+	return err;
+}
+
+static int read_records(struct crk_rst *r, struct crk_rproc *p, struct crk_rthread *t)
+{
+	ProtobufCMessage *msg;
+	CrkCoreEntry *e;
+	void *recs;
+	int ret;
+
+	ret = read_needed(r, CRK_IMG_CRK_CORE, "crk-core", t->tid, &msg);
+	if (ret)
+		return ret;
+	e = (CrkCoreEntry *)msg;
+	/* aligned, and ours: the message is not kept */
+	recs = malloc(e->recs.len);
+	if (recs) {
+		memcpy(recs, e->recs.data, e->recs.len);
+		t->recs = recs;
+		t->recs_len = e->recs.len;
+	}
+	if (!recs)
+		ret = crk_oom();
+	else if ((pid_t)e->tid != t->tid || (pid_t)e->tgid != p->pid || e->recs.len < sizeof(struct crk_rec_task) ||
+		 t->recs->type != CRK_REC_TASK)
+		ret = crk_fail(-EBADMSG, "crk-core-%d.img is not of tid %d of pid %d", t->tid, t->tid, p->pid);
+	crk_core_entry__free_unpacked(e, NULL);
+	return ret;
+}
+
+static int read_threads(struct crk_rst *r, struct crk_rproc *p, const PstreeEntry *e)
+{
+	ProtobufCMessage *msg;
+	size_t i;
+	int ret;
+
+	p->threads = calloc(e->n_threads, sizeof(*p->threads));
+	if (!p->threads)
+		return crk_oom();
+	for (i = 0; i < e->n_threads; i++) {
+		struct crk_rthread *t = &p->threads[i];
+
+		t->tid = e->threads[i];
+		p->nr_threads++;
+		ret = read_needed(r, CRK_IMG_CORE, "core", t->tid, &msg);
+		if (ret)
+			return ret;
+		t->core = (CoreEntry *)msg;
+		if (!i) {
+			if (!t->core->tc)
+				return crk_fail(-EBADMSG, "core-%d.img tells nothing of the process", p->pid);
+			p->zombie = t->core->tc->task_state == CRK_TASK_STATE_ZOMBIE;
+			p->exit_code = t->core->tc->exit_code;
+		}
+		if (p->zombie)
+			return 0;
+		ret = read_records(r, p, t);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int read_task(struct crk_rst *r, struct crk_rproc *p)
+{
+	ProtobufCMessage *msg;
+	size_t i;
+	int ret;
+
+	ret = read_needed(r, CRK_IMG_CRK_TASK, "crk-task", p->pid, &msg);
+	if (ret)
+		return ret;
+	p->task = (CrkTaskEntry *)msg;
+	for (i = 0; i < p->task->n_threads; i++)
+		if (i >= p->nr_threads || (pid_t)p->task->threads[i]->tid != p->threads[i].tid)
+			return crk_fail(-EBADMSG, "crk-task-%d.img has other threads than pstree.img", p->pid);
+	return 0;
+}
+
+static int read_fds(struct crk_rst *r, struct crk_rproc *p)
+{
+	struct crk_img *img;
+	ProtobufCMessage *msg;
+	size_t room = 0;
+	int ret, err;
+
+	ret = crk_img_open(r->dir, CRK_IMG_FDINFO, p->files_img, &img);
+	if (ret)	/* none open: no image */
+		return ret == -ENOENT ? 0 : ret;
+	while ((ret = crk_img_get(img, &msg)) > 0) {
+		FdinfoEntry **fd = array_add(p->fds, p->nr_fds, room);
+
+		if (!fd) {
+			protobuf_c_message_free_unpacked(msg, NULL);
+			ret = crk_oom();
+			break;
+		}
+		*fd = (FdinfoEntry *)msg;
+	}
+	err = crk_img_close(img);
+	return ret ?: err;
+}
+
+/* descriptors and directories, or with whom they are shared */
+static int read_shared(struct crk_rst *r, struct crk_rproc *p)
+{
+	const TaskKobjIdsEntry *ids = p->threads[0].core->ids;
+	ProtobufCMessage *msg;
+	struct crk_rproc *q;
+	int ret;
+
+	if (!ids)
+		return crk_fail(-EBADMSG, "core-%d.img has no ids", p->pid);
+	p->files_img = ids->files_id;
+	for (q = r->procs; q < p; q++) {
+		const TaskKobjIdsEntry *other = q->zombie ? NULL : q->threads[0].core->ids;
+
+		if (other && other->files_id == ids->files_id && !p->files_of)
+			p->files_of = q;
+		if (other && other->fs_id == ids->fs_id && !p->fs_of)
+			p->fs_of = q;
+	}
+	if (!p->files_of) {
+		ret = read_fds(r, p);
+		if (ret)
+			return ret;
+	}
+	ret = read_needed(r, CRK_IMG_FS, "fs", p->pid, &msg);
+	if (ret)
+		return ret;
+	p->fs = (FsEntry *)msg;
+	return 0;
+}
+
+static int read_process(struct crk_rst *r, struct crk_rproc *p, const PstreeEntry *e)
+{
+	int ret;
+
+	p->pid = e->pid;
+	p->ppid = e->ppid;
+	p->pgid = e->pgid;
+	p->sid = e->sid;
+	if (!e->n_threads || e->threads[0] != e->pid)
+		return crk_fail(-EBADMSG, "pstree.img: pid %d has no leading thread", p->pid);
+	if (p->ppid && !crk_restore_proc(r, p->ppid))
+		return crk_fail(-EBADMSG, "pstree.img: pid %d comes before its parent %d", p->pid, p->ppid);
+	ret = read_threads(r, p, e);
+	ret = ret ?: read_task(r, p);
+	if (ret || p->zombie)
+		return ret;
+	r->nr_tasks += p->nr_threads;
+	return read_shared(r, p);
+}
+
+static int read_tree(struct crk_rst *r)
+{
+	PstreeEntry **entries = NULL;
+	ProtobufCMessage *msg;
+	size_t nr = 0, room = 0, i;
+	struct crk_img *img;
+	int ret, err;
+
+	ret = crk_img_open(r->dir, CRK_IMG_PSTREE, 0, &img);
+	if (ret == -ENOENT)
+		return crk_fail(-EBADMSG, "'%s' has no pstree.img", crk_imgdir_path(r->dir));
+	if (ret)
+		return ret;
+	while ((ret = crk_img_get(img, &msg)) > 0) {
+		PstreeEntry **e = array_add(entries, nr, room);
+
+		if (!e) {
+			protobuf_c_message_free_unpacked(msg, NULL);
+			ret = crk_oom();
+			break;
+		}
+		*e = (PstreeEntry *)msg;
+	}
+	err = crk_img_close(img);
+	ret = ret ?: err;
+	if (!ret && !nr)
+		ret = crk_fail(-EBADMSG, "pstree.img is empty");
+	/* pointers to processes are kept: the array never moves */
+	r->procs = calloc(nr + 1, sizeof(*r->procs));
+	if (!ret && !r->procs)
+		ret = crk_oom();
+	for (i = 0; i < nr; i++) {
+		if (!ret)
+			ret = read_process(r, &r->procs[r->nr_procs++], entries[i]);
+		pstree_entry__free_unpacked(entries[i], NULL);
+	}
+	free(entries);
+	return ret;
+}
+
+/* ---- this kernel and machine ---- */
+
+static int check_cpu(struct crk_rst *r)
+{
+	const CrkInventoryEntry *inv = crk_imgdir_inventory(r->dir);
+	_cleanup_free_ char *text = NULL;
+	char missing[512] = "", *flags, *end;
+	const char *const *flag;
+	size_t i, len = 0;
+
+	if (!inv->n_cpu_flags || read_file_at(AT_FDCWD, "/proc/cpuinfo", &text, NULL))
+		return 0;
+	flags = strstr(text, "\nflags");
+	flags = flags ?: strstr(text, "\nFeatures");
+	flags = flags ? strchr(flags, ':') : NULL;
+	end = flags ? strchr(flags, '\n') : NULL;
+	if (!end)
+		return 0;
+	/* a space on both sides of each word */
+	end[0] = ' ';
+	end[1] = '\0';
+	for (flag = crk_host->cpu_flags; *flag; flag++) {
+		char word[40];
+
+		for (i = 0; i < inv->n_cpu_flags && strcmp(inv->cpu_flags[i], *flag); i++)
+			;
+		snprintf(word, sizeof(word), " %s ", *flag);
+		if (i < inv->n_cpu_flags && !strstr(flags, word) && len < sizeof(missing))
+			len += snprintf(missing + len, sizeof(missing) - len, "%s%s", len ? ", " : "", *flag);
+	}
+	if (!len)
+		return 0;
+	crk_fail(-EOPNOTSUPP, "this CPU lacks what the programs may use: %s", missing);
+	crk_hint("restore on a machine like the one of the dump (%s)", inv->cpu_model ?: "model unknown");
+	return -EOPNOTSUPP;
+}
+
+static int check_kernel(struct crk_rst *r)
+{
+	const CrkInventoryEntry *inv = crk_imgdir_inventory(r->dir);
+	struct crk_info info = {};
+	const struct crk_rproc *p;
+	size_t i;
+	int ret;
+
+	ret = crk_dev_info(r->dev, &info);
+	if (ret)
+		return ret;
+	if (inv->abi > info.out_abi)
+		return crk_fail(-EOPNOTSUPP, "the images are of ABI %u, the module knows %u: load a newer crk.ko", inv->abi,
+				info.out_abi);
+	if (inv->page_size != info.out_page_size)
+		return crk_fail(-EOPNOTSUPP, "the images are of %u-byte pages, this kernel has %u", inv->page_size,
+				info.out_page_size);
+	for (p = r->procs; p < r->procs + r->nr_procs; p++) {
+		for (i = 0; i < p->nr_threads && !p->zombie; i++) {
+			const struct crk_rec_task *head = (const void *)p->threads[i].recs;
+			const struct crk_rec_thread *t = crk_rec_find(p->threads[i].recs, p->threads[i].recs_len,
+								      CRK_REC_THREAD, NULL);
+			const char *what = NULL;
+
+			if (!t)
+				return crk_fail(-EBADMSG, "crk-core-%d.img has no record of the thread", p->threads[i].tid);
+			if (head->machine != info.out_machine && !(info.out_features & CRK_FEAT_COMPAT))
+				what = "32-bit tasks";
+			else if (t->syscall_abi == CRK_ABI_X32 && !(info.out_features & CRK_FEAT_X32))
+				what = "x32 tasks";
+			else if (t->rseq && !(info.out_features & CRK_FEAT_RSEQ))
+				what = "restartable sequences";
+			else if (t->rseq && t->rseq_len != 32 && !(info.out_features & CRK_FEAT_RSEQ_LEN))
+				what = "rseq areas larger than 32 bytes";
+			if (what)
+				return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: this kernel has no %s", p->pid,
+						crk_rproc_comm(p), p->threads[i].tid, what);
+		}
+	}
+	return 0;
+}
+
+/* ---- pids ---- */
+
+static int plan_pids(struct crk_rst *r)
+{
+	struct crk_sync *s = r->sync;
+	size_t i, j, nr = 0;
+
+	for (i = 0; i < r->nr_procs; i++)
+		nr += r->procs[i].nr_threads + 2;
+	s->pids = calloc(nr, sizeof(*s->pids));
+	if (!s->pids)
+		return crk_oom();
+	for (i = 0; i < r->nr_procs; i++)
+		for (j = 0; j < r->procs[i].nr_threads; j++)
+			s->pids[s->nr_pids++] = r->procs[i].threads[j].tid;
+	qsort(s->pids, s->nr_pids, sizeof(*s->pids), cmp_pid);
+	for (i = 1; i < s->nr_pids; i++)
+		if (s->pids[i] == s->pids[i - 1])
+			return crk_fail(-EBADMSG, "pid %d is in the images twice", s->pids[i]);
+	return 0;
+}
+
+static int check_pids(const struct crk_rst *r)
+{
+	const struct crk_sync *s = r->sync;
+	_cleanup_free_ char *text = NULL;
+	char comm[17];
+	size_t i;
+	pid_t max;
+
+	max = read_file_at(AT_FDCWD, "/proc/sys/kernel/pid_max", &text, NULL) ? 0 : atoi(text);
+	if (max && s->pids[s->nr_pids - 1] >= max) {
+		crk_fail(-EINVAL, "pid %d is beyond this system's highest, %d", s->pids[s->nr_pids - 1], max - 1);
+		crk_hint("sysctl kernel.pid_max=%d", s->pids[s->nr_pids - 1] + 1);
+		return -EINVAL;
+	}
+	for (i = 0; i < s->nr_pids; i++) {
+		if (kill(s->pids[i], 0) && errno == ESRCH)
+			continue;
+		crk_pid_comm(s->pids[i], comm);
+		crk_fail(-EEXIST, "pid %d is taken (%s)", s->pids[i], comm);
+		if (s->pids[i] == getpid())
+			crk_hint("that is crkhelper itself: the next try gets another number");
+		else
+			crk_hint("restore keeps the pids of the dump: end that process, or restore in a pid namespace of its own");
+		return -EEXIST;
+	}
+	return 0;
+}
+
+/* ---- descriptors ---- */
+
+static int raise_limit(int resource, rlim_t want)
+{
+	struct rlimit limit;
+
+	if (getrlimit(resource, &limit))
+		return -errno;
+	if (limit.rlim_cur >= want)
+		return 0;
+	limit.rlim_cur = want;
+	limit.rlim_max = max(limit.rlim_max, want);
+	return setrlimit(resource, &limit) ? -errno : 0;
+}
+
+/* the target's numbers stay free; what the helper holds goes above them */
+static int plan_fds(struct crk_rst *r)
+{
+	static const int limits[] = {
+		RLIMIT_AS, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_LOCKS, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE, RLIMIT_NPROC,
+		RLIMIT_SIGPENDING,
+	};
+	_cleanup_free_ char *text = NULL;
+	int fd, top = STDERR_FILENO, ret;
+	rlim_t open_max = 1 << 20;
+	size_t i, j;
+
+	for (i = 0; i < r->nr_procs; i++)
+		for (j = 0; j < r->procs[i].nr_fds; j++)
+			top = max(top, (int)r->procs[i].fds[j]->fd);
+	r->fd_base = top + 1;
+	/* the target's limits are set in the end; until then ours must not be in the way */
+	for (i = 0; i < ARRAY_SIZE(limits); i++)
+		raise_limit(limits[i], RLIM_INFINITY);
+	if (!read_file_at(AT_FDCWD, "/proc/sys/fs/nr_open", &text, NULL))
+		open_max = atoll(text);
+	ret = raise_limit(RLIMIT_NOFILE, open_max);
+	if (ret)
+		ret = raise_limit(RLIMIT_NOFILE, r->fd_base + PLAN_OWN_FDS);
+	if (ret)
+		return crk_err(ret, "cannot have descriptors above %d, which the images need", r->fd_base);
+	fd = fcntl(r->dev, F_DUPFD_CLOEXEC, r->fd_base);
+	if (fd < 0)
+		return crk_err(-errno, "cannot move a descriptor above %d", r->fd_base);
+	close(r->dev);
+	r->dev = fd;
+	return crk_imgdir_raise_fd(r->dir, r->fd_base);
+}
+
+int crk_plan(struct crk_rst *r)
+{
+	size_t i;
+	int ret;
+
+	ret = check_cpu(r);
+	ret = ret ?: read_tree(r);
+	ret = ret ?: check_kernel(r);
+	ret = ret ?: crk_sync_create(r);
+	ret = ret ?: plan_pids(r);
+	ret = ret ?: check_pids(r);
+	for (i = 0; i < r->nr_procs && !ret; i++)
+		if (!r->procs[i].zombie)
+			ret = crk_props_run(r, &r->procs[i], CRK_PROP_CHECK);
+	ret = ret ?: plan_fds(r);
+	ret = ret ?: crk_birth_plan(r);
+	ret = ret ?: crk_files_plan(r);
+	return ret ?: crk_mem_plan(r);
+}
+
+void crk_plan_free(struct crk_rst *r)
+{
+	size_t i, j;
+
+	crk_birth_free(r);
+	for (i = 0; i < r->nr_procs; i++) {
+		struct crk_rproc *p = &r->procs[i];
+
+		for (j = 0; j < p->nr_threads; j++) {
+			core_entry__free_unpacked(p->threads[j].core, NULL);
+			free((void *)p->threads[j].recs);
+		}
+		for (j = 0; j < p->nr_fds; j++)
+			fdinfo_entry__free_unpacked(p->fds[j], NULL);
+		free(p->fds);
+		free(p->threads);
+		crk_task_entry__free_unpacked(p->task, NULL);
+		fs_entry__free_unpacked(p->fs, NULL);
+	}
+	free(r->procs);
+	r->procs = NULL;
+	r->nr_procs = 0;
+	if (r->sync)
+		free(r->sync->pids);
+}
