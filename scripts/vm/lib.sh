@@ -645,7 +645,7 @@ build_helper()
 	cp "$CRK_TOP/helper/$name" "$out"
 }
 
-# need_crk ARCH ROOTFS DIR: puts crk.ko and crkhelper, as far as their sources exist, into DIR
+# need_crk ARCH ROOTFS DIR HELPER: puts crk.ko and, if HELPER, crkhelper, as far as there are sources, into DIR
 need_crk()
 {
 	local static=
@@ -654,7 +654,7 @@ need_crk()
 	if [ -e "$CRK_TOP/module/main.c" ]; then
 		with_lock "build-$KERNEL_RELEASE-$CRK_TREE" build_module "$3/crk.ko" || return
 	fi
-	if [ -e "$CRK_TOP/helper/Makefile" ]; then
+	if [ "$4" ] && [ -e "$CRK_TOP/helper/Makefile" ]; then
 		with_lock "build-helper-$CRK_TREE" build_helper "$static" "$3/crkhelper" || return
 	fi
 }
