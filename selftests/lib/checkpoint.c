@@ -1,0 +1,604 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Round trips: starts a subject, dumps and restores it with crkhelper, tells whether it found all as it was.
+ * The subject is this program again: a constructor sees "--subject NAME" before the harness does.
+ *
+ * The two talk by files in the subject's directory only, since a descriptor that leads out of the subject would be
+ * part of the dump: ready.N (the subject waits in its N-th checkpoint_here()), go.N, failed, skipped, done.
+ */
+#define CHECKPOINT_LIB
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "checkpoint.h"
+
+/* ---- in the subject ---- */
+
+static char subject_dir[PATH_MAX];	/* ends in '/' */
+static int nr_checkpoints;
+
+static const char *event_path(const char *name)
+{
+	static _Thread_local char path[PATH_MAX + 64];
+
+	snprintf(path, sizeof(path), "%s%s", subject_dir, name);
+	return path;
+}
+
+static void event_write(const char *name, const char *text)
+{
+	int fd = open(event_path(name), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		_exit(99);
+	close(fd);
+}
+
+void nap(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+}
+
+void event_set(const char *name)
+{
+	event_write(name, "");
+}
+
+bool event_is_set(const char *name)
+{
+	return !access(event_path(name), F_OK);
+}
+
+void event_wait(const char *name)
+{
+	while (!event_is_set(name))
+		nap();
+}
+
+void checkpoint_here(void)
+{
+	char name[32];
+
+	nr_checkpoints++;
+	snprintf(name, sizeof(name), "ready.%d", nr_checkpoints);
+	event_set(name);
+	snprintf(name, sizeof(name), "go.%d", nr_checkpoints);
+	event_wait(name);
+}
+
+void subject_fail(const char *file, int line, const char *what, int err)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), "%s:%d: not so: %s%s%s (pid %d, %s checkpoint %d)\n", file, line, what,
+		 err ? ": " : "", err ? strerror(err) : "", getpid(), nr_checkpoints ? "after" : "before",
+		 nr_checkpoints ?: 1);
+	event_write("failed", text);
+	_exit(1);
+}
+
+void subject_fail_eq(const char *file, int line, const char *a, const char *b, long long va, long long vb, int err)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), "%s == %s: %lld (%#llx) and %lld (%#llx)", a, b, va, va, vb, vb);
+	subject_fail(file, line, text, err);
+}
+
+void subject_must_str(const char *file, int line, const char *a, const char *b, const char *va, const char *vb)
+{
+	char text[4096];
+
+	if (va && vb && !strcmp(va, vb))
+		return;
+	snprintf(text, sizeof(text), "%s == %s: \"%s\" and \"%s\"", a, b, va ?: "(null)", vb ?: "(null)");
+	subject_fail(file, line, text, 0);
+}
+
+void subject_skip(const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	event_write("skipped", text);
+	_exit(0);
+}
+
+char *file_text(const char *fmt, ...)
+{
+	size_t len = 0, room = 65536;
+	char path[PATH_MAX], *text = malloc(room);
+	ssize_t n = 1;
+	va_list ap;
+	int fd;
+
+	va_start(ap, fmt);
+	vsnprintf(path, sizeof(path), fmt, ap);
+	va_end(ap);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || !text)
+		subject_fail(path, 0, "can be read", errno);
+	while (n > 0) {
+		if (len + 1 >= room)
+			text = realloc(text, room *= 2);
+		n = read(fd, text + len, room - len - 1);
+		if (n < 0)
+			subject_fail(path, 0, "can be read", errno);
+		len += n;
+	}
+	text[len] = '\0';
+	close(fd);
+	return text;
+}
+
+char *link_text(const char *fmt, ...)
+{
+	char path[PATH_MAX], text[PATH_MAX];
+	ssize_t len;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(path, sizeof(path), fmt, ap);
+	va_end(ap);
+	len = readlink(path, text, sizeof(text) - 1);
+	if (len < 0)
+		subject_fail(path, 0, "is a link", errno);
+	text[len] = '\0';
+	return strdup(text);
+}
+
+char *text_line(const char *text, const char *start)
+{
+	size_t len = strlen(start);
+
+	for (; text && *text; text = strchr(text, '\n') ? strchr(text, '\n') + 1 : NULL)
+		if (!strncmp(text, start, len))
+			return strndup(text, strcspn(text, "\n"));
+	return NULL;
+}
+
+bool text_is(int fd, const char *text)
+{
+	size_t len = strlen(text);
+	char buf[len + 2];
+
+	return read(fd, buf, len + 1) == (ssize_t)len && !memcmp(buf, text, len);
+}
+
+bool at_eof(int fd)
+{
+	char c;
+
+	return read(fd, &c, 1) == 0;
+}
+
+bool is_empty(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 0;
+}
+
+pid_t fork_child(void)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid < 0)
+		subject_fail("fork_child", 0, "fork()", errno);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
+	}
+	return pid;
+}
+
+void reap(pid_t pid)
+{
+	int status;
+
+	MUST_EQ(waitpid(pid, &status, 0), pid);
+	MUST_EQ(status, 0);
+}
+
+/* before main(): are we a subject? */
+static void __attribute__((constructor)) subject_main(int argc, char **argv)
+{
+	extern const struct subject __start_subjects[] __attribute__((weak));
+	extern const struct subject __stop_subjects[] __attribute__((weak));
+	const struct subject *s;
+
+	if (argc != 3 || strcmp(argv[1], "--subject"))
+		return;
+	if (!getcwd(subject_dir, sizeof(subject_dir) - 1))
+		_exit(99);
+	strcat(subject_dir, "/");
+	for (s = __start_subjects; s < __stop_subjects; s++) {
+		if (strcmp(s->name, argv[2]))
+			continue;
+		s->run();
+		event_set("done");
+		_exit(0);
+	}
+	_exit(99);
+}
+
+/* ---- in the test ---- */
+
+struct trip {
+	const struct subject *s;
+	char dir[64];		/* subject/ and img.N are in it */
+	char cgroup[PATH_MAX];	/* absolute */
+	char *why;
+	size_t size;
+	int nr_dumps;
+};
+
+static int failed(struct trip *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int failed(struct trip *t, const char *fmt, ...)
+{
+	size_t len = strlen(t->why);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(t->why + len, t->size - len, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+static char *slurp(const char *path)
+{
+	size_t room = 1 << 16, len;
+	char *text = NULL;
+	FILE *f = fopen(path, "re");
+
+	if (f) {
+		text = calloc(1, room);
+		len = fread(text, 1, room - 1, f);
+		text[len] = '\0';
+		fclose(f);
+	}
+	return text;
+}
+
+static bool trip_has(struct trip *t, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/subject/%s", t->dir, name);
+	return !access(path, F_OK);
+}
+
+/* starts @argv with output and errors to @log; its status as wait4() tells it */
+static int run(char *const argv[], const char *log)
+{
+	int status = -1, fd;
+	pid_t pid = fork();
+
+	if (!pid) {
+		fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0666);
+		dup2(fd, 1);
+		dup2(fd, 2);
+		fd = open("/dev/null", O_RDONLY);
+		dup2(fd, 0);
+		execvp(argv[0], argv);
+		dprintf(2, "%s: %s\n", argv[0], strerror(errno));
+		_exit(127);
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+static bool cgroup_populated(struct trip *t)
+{
+	char path[PATH_MAX + 16], *text;
+	bool ret;
+
+	snprintf(path, sizeof(path), "%s/cgroup.events", t->cgroup);
+	text = slurp(path);
+	ret = text && strstr(text, "populated 1");
+	free(text);
+	return ret;
+}
+
+/* all that ended and came to us: the subject, and as subreaper what it leaves */
+static void reap_all(void)
+{
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+}
+
+static int wait_empty(struct trip *t)
+{
+	int tries = 3000;
+
+	while (cgroup_populated(t)) {
+		reap_all();
+		if (!--tries)
+			return failed(t, "processes are left in the cgroup half a minute after the dump");
+		nap();
+	}
+	reap_all();
+	return 0;
+}
+
+static int crkhelper(struct trip *t, const char *verb, const char *args, const char *more, bool must_fail)
+{
+	char log[128], cgroup[PATH_MAX], images[128], words[1024], *argv[64] = { "crkhelper" }, *text;
+	int n = 1, status;
+
+	snprintf(log, sizeof(log), "%s/log", t->dir);
+	snprintf(images, sizeof(images), "%s/img.%d", t->dir, t->nr_dumps);
+	snprintf(cgroup, sizeof(cgroup), "%s", t->cgroup);
+	snprintf(words, sizeof(words), "%s %s", args, more ?: "");
+	unlink(log);
+	argv[n++] = (char *)verb;
+	argv[n++] = "-g";
+	argv[n++] = cgroup;
+	argv[n++] = "-D";
+	argv[n++] = images;
+	for (char *w = strtok(words, " "); w && n < 63; w = strtok(NULL, " "))
+		argv[n++] = w;
+	argv[n] = NULL;
+	status = run(argv, log);
+	text = slurp(log);
+	if (must_fail) {
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != 1)
+			return failed(t, "%s: expected a refusal (exit status 1), got wait status %#x: %s", verb, status,
+				      text ?: "");
+		if (!text || !strstr(text, t->s->refused))
+			return failed(t, "%s: expected a refusal with \"%s\", it says: %s", verb, t->s->refused,
+				      text ?: "");
+	} else if (status) {
+		return failed(t, "crkhelper %s %s: wait status %#x: %s", verb, args, status, text ?: "");
+	}
+	free(text);
+	return 0;
+}
+
+/* crit reads all that is CRIU's: one interpreter for all images, since its start takes longer than the work */
+static const char crit_all[] =
+	"import sys, glob, os\n"
+	"from pycriu import cli\n"
+	"d = sys.argv[1]\n"
+	"def crit(*a):\n"
+	"    sys.argv = ['crit'] + list(a)\n"
+	"    try:\n"
+	"        cli.main()\n"
+	"    except BaseException as e:\n"
+	"        if not (isinstance(e, SystemExit) and not e.code):\n"
+	"            sys.stderr.write('crit %s: %r\\n' % (' '.join(a), e))\n"
+	"            os._exit(1)\n"
+	"for f in sorted(glob.glob(d + '/*.img')):\n"
+	"    b = os.path.basename(f)\n"
+	"    if not b.startswith(('pages-', 'crk-')):\n"
+	"        crit('decode', '-i', f, '-o', '/dev/null')\n"
+	"for w in 'ps', 'mems', 'fds':\n"
+	"    crit('x', d, w)\n";
+
+static int crit_reads(struct trip *t)
+{
+	char images[128], log[128], *text;
+	int status;
+
+	if (getenv("CRK_NO_CRIT") || system("command -v crit >/dev/null 2>&1"))
+		return 0;
+	snprintf(images, sizeof(images), "%s/img.%d", t->dir, t->nr_dumps);
+	snprintf(log, sizeof(log), "%s/crit.log", t->dir);
+	status = run((char *[]){ "python3", "-c", (char *)crit_all, images, NULL }, log);
+	if (!status)
+		return 0;
+	text = slurp(log);
+	return failed(t, "crit cannot read the images: %s", text && strlen(text) > 3000 ?
+		      text + strlen(text) - 3000 : text);
+}
+
+static int dump(struct trip *t, bool leave_running)
+{
+	int ret;
+
+	t->nr_dumps++;
+	ret = crkhelper(t, "dump", leave_running ? "--leave-running" : "", t->s->dump_args, t->s->refused);
+	if (ret || t->s->refused)
+		return ret;
+	if (t->nr_dumps == 1)
+		ret = crit_reads(t);
+	return ret ?: leave_running ? ret : wait_empty(t);
+}
+
+static int restore(struct trip *t)
+{
+	return crkhelper(t, "restore", "-d", t->s->restore_args, false);
+}
+
+static void __attribute__((noreturn)) subject_exec(struct trip *t)
+{
+	char path[PATH_MAX + 16], self[PATH_MAX] = "";
+	sigset_t none;
+	int fd, sig;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", t->cgroup);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		_exit(98);
+	snprintf(path, sizeof(path), "%s/subject", t->dir);
+	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0 || mkdir(path, 0777) || chdir(path))
+		_exit(98);
+	setsid();
+	for (sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	syscall(SYS_close_range, 0, ~0U, 0);
+	open("/dev/null", O_RDWR);
+	fd = dup(0) < 0 ? -1 : dup(0);
+	umask(022);
+	execl(self, self, "--subject", t->s->name, NULL);
+	_exit(98);
+}
+
+/* waits until the subject is at its N-th checkpoint (1) or has ended (0) */
+static int wait_ready(struct trip *t, int n)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "ready.%d", n);
+	for (;;) {
+		bool there = cgroup_populated(t);
+
+		reap_all();
+		if (trip_has(t, "failed") || trip_has(t, "skipped"))
+			return 0;
+		if (trip_has(t, name))
+			return 1;
+		if (trip_has(t, "done") || !there)
+			return 0;
+		nap();
+	}
+}
+
+static int result(struct trip *t)
+{
+	static const char * const names[] = { "failed", "skipped" };
+	char path[PATH_MAX], *text;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/subject/%s", t->dir, names[i]);
+		text = slurp(path);
+		if (!text)
+			continue;
+		failed(t, "%s", text);
+		free(text);
+		return i ? ROUNDTRIP_SKIPPED : ROUNDTRIP_FAILED;
+	}
+	if (trip_has(t, "done"))
+		return ROUNDTRIP_OK;
+	failed(t, "the subject died without a word");
+	return ROUNDTRIP_FAILED;
+}
+
+static int trip_run(struct trip *t, bool leave_running)
+{
+	char path[PATH_MAX];
+	pid_t pid;
+	int n, fd;
+
+	pid = fork();
+	if (pid < 0)
+		return failed(t, "fork: %s", strerror(errno));
+	if (!pid)
+		subject_exec(t);
+	while (!trip_has(t, "."))	/* it is in its cgroup and in its directory */
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			return failed(t, "the subject cannot be started");
+	for (n = 1; wait_ready(t, n); n++) {
+		if (t->s->refused || leave_running) {
+			if (dump(t, leave_running))
+				return -1;
+		} else {
+			if (dump(t, false) || restore(t) || dump(t, false) || restore(t))
+				return -1;
+		}
+		snprintf(path, sizeof(path), "%s/subject/go.%d", t->dir, n);
+		fd = open(path, O_WRONLY | O_CREAT, 0666);
+		close(fd);
+	}
+	if (!t->nr_dumps && !trip_has(t, "failed") && !trip_has(t, "skipped"))
+		return failed(t, "the subject ended before its first checkpoint");
+	return 0;
+}
+
+static int cgroup_mount(struct trip *t, char *path, size_t size)
+{
+	char line[PATH_MAX], where[PATH_MAX], type[64];
+	FILE *f = fopen("/proc/self/mounts", "re");
+
+	*path = '\0';
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*s %4095s %63s", where, type) == 2 && !strcmp(type, "cgroup2"))
+			snprintf(path, size, "%.2000s", where);
+	if (f)
+		fclose(f);
+	return *path ? 0 : failed(t, "cgroup2 is not mounted");
+}
+
+static void trip_end(struct trip *t)
+{
+	char path[PATH_MAX + 16], cmd[128];
+	int fd, tries = 500;
+
+	snprintf(path, sizeof(path), "%s/cgroup.kill", t->cgroup);
+	fd = open(path, O_WRONLY);
+	if (fd >= 0 && write(fd, "1", 1) < 0)
+		failed(t, "cgroup.kill: %s", strerror(errno));
+	close(fd);
+	while (cgroup_populated(t) && --tries) {
+		reap_all();
+		nap();
+	}
+	reap_all();
+	rmdir(t->cgroup);
+	if (getenv("CRK_KEEP")) {
+		fprintf(stderr, "# %s: kept in %s\n", t->s->name, t->dir);
+		return;
+	}
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", t->dir);
+	if (system(cmd))
+		fprintf(stderr, "# cannot remove %s\n", t->dir);
+}
+
+static int trip(const struct subject *s, bool leave_running, char *why, size_t size)
+{
+	struct trip t = { .s = s, .why = why, .size = size };
+	char mount[PATH_MAX / 2];
+	int ret = ROUNDTRIP_FAILED;
+
+	*why = '\0';
+	if (cgroup_mount(&t, mount, sizeof(mount)))
+		return ret;
+	strcpy(t.dir, "/tmp/roundtrip.XXXXXX");
+	if (!mkdtemp(t.dir)) {
+		failed(&t, "mkdtemp: %s", strerror(errno));
+		return ret;
+	}
+	chmod(t.dir, 0755);
+	snprintf(t.cgroup, sizeof(t.cgroup), "%s/roundtrip-%d", mount, getpid());
+	failed(&t, s->refused ? "" : leave_running ? "left running: " : "restored: ");
+	if (mkdir(t.cgroup, 0755) && errno != EEXIST)
+		failed(&t, "%s: %s", t.cgroup, strerror(errno));
+	else if (!trip_run(&t, leave_running))
+		ret = result(&t);
+	trip_end(&t);
+	return ret;
+}
+
+enum roundtrip_result roundtrip(const struct subject *s, char *why, size_t size)
+{
+	const char *only = getenv("CRK_ROUNDTRIP");	/* "running" or "restored": half the time while debugging */
+	int ret = ROUNDTRIP_OK;
+
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (s->refused || !only || !strcmp(only, "running"))
+		ret = trip(s, true, why, size);
+	if (ret == ROUNDTRIP_OK && !s->refused && (!only || !strcmp(only, "restored")))
+		ret = trip(s, false, why, size);
+	return ret;
+}
