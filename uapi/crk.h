@@ -208,6 +208,7 @@ struct crk_task {
 	__aligned_u64 pid_ns_id;
 	__aligned_u64 cgroup_id;
 };
+#define CRK_TASK_SIZE_VER0	272
 
 /**
  * struct crk_tasks - CRK_IOC_TASKS: list the threads of the frozen cgroup
@@ -339,6 +340,7 @@ struct crk_vma {
 	__u8 name[80];
 	__aligned_u64 anon_vma_id;
 };
+#define CRK_VMA_SIZE_VER0	160
 
 /**
  * struct crk_vmas - CRK_IOC_VMAS: the mappings of a frozen process, in order of address
@@ -386,6 +388,7 @@ struct crk_pages {
 	__u32 nr;
 	__u32 flags;
 };
+#define CRK_PAGES_SIZE_VER0	16
 
 /**
  * struct crk_pagerun - CRK_IOC_PAGES: page facts of a range of a frozen process
@@ -497,6 +500,7 @@ struct crk_fd {
 	__u32 f_mode;
 	__aligned_u64 pos;
 };
+#define CRK_FD_SIZE_VER0	56
 
 /**
  * struct crk_files - CRK_IOC_FILES: the open files of a frozen process, in order of number
@@ -601,6 +605,7 @@ struct crk_op {
 	__u32 page_shift;
 	__u32 __reserved;
 };
+#define CRK_OP_SIZE_VER0	56
 
 /**
  * struct crk_program - CRK_IOC_PROGRAM: turn the calling process into the restored one and park

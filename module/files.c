@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The open files of a frozen process as fixed records: numbers and identities.  What kind of file it is and what is
+ * in it userspace finds out through pidfd_getfd(2).
+ */
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/kdev_t.h>
+#include <linux/sched/task.h>
+
+#include "frozen.h"
+
+#define FD_BATCH	128
+
+struct fd_walk {
+	struct crk_job *job;
+	struct files_struct *files;
+	struct crk_fd *batch;
+	u32 nr;
+	u32 max;
+};
+
+/* called under files->file_lock; not 0 stops the walk and is handed on: the number of the file, plus one */
+static int fd_get(const void *arg, struct file *file, unsigned int fd)
+{
+	struct fd_walk *walk = (struct fd_walk *)arg;
+	struct inode *inode = file_inode(file);
+	struct crk_fd *out;
+
+	if (walk->nr == walk->max)
+		return fd + 1;
+	out = &walk->batch[walk->nr++];
+	memset(out, 0, sizeof(*out));
+	out->fd = fd;
+	if (test_bit(fd, files_fdtable(walk->files)->close_on_exec))
+		out->flags |= CRK_FD_CLOEXEC;
+	out->file_id = crk_job_id(walk->job, file);
+	out->inode_id = crk_job_id(walk->job, inode);
+	out->ino = inode->i_ino;
+	out->dev = new_encode_dev(inode->i_sb->s_dev);
+	out->mode = inode->i_mode;
+	out->f_flags = file->f_flags;
+	out->f_mode = (file->f_mode & FMODE_READ ? BIT(0) : 0) | (file->f_mode & FMODE_WRITE ? BIT(1) : 0) |
+		      (file->f_mode & FMODE_PATH ? BIT(2) : 0);
+	out->pos = file->f_pos;
+	return 0;
+}
+
+int crk_files(struct crk_job *job, struct crk_files *cmd)
+{
+	struct crk_fd *batch __free(kvfree) = NULL;
+	struct fd_walk walk = { .job = job };
+	u32 first = cmd->first_fd;
+	struct task_struct *t;
+	int ret = 0;
+
+	cmd->out_nr = 0;
+	if (cmd->flags || cmd->__reserved || cmd->entry_size < CRK_FD_SIZE_VER0)
+		return -EINVAL;
+	batch = kvmalloc_array(FD_BATCH, sizeof(*batch), GFP_KERNEL_ACCOUNT);
+	if (!batch)
+		return -ENOMEM;
+	t = crk_frozen_task_get(job, cmd->pid);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+	walk.batch = batch;
+	while (!ret && first != CRK_FD_END && cmd->out_nr < cmd->nr) {
+		int next = 0;
+
+		walk.nr = 0;
+		walk.max = min_t(u32, FD_BATCH, cmd->nr - cmd->out_nr);
+		task_lock(t);
+		walk.files = t->files;
+		if (walk.files)
+			next = iterate_fd(walk.files, first, fd_get, &walk);
+		else
+			ret = -ESRCH;
+		task_unlock(t);
+		first = next ? next - 1 : CRK_FD_END;
+		if (!ret)
+			ret = crk_copy_records(cmd->fds_uptr, cmd->entry_size, cmd->out_nr, batch, sizeof(*batch),
+					       walk.nr);
+		cmd->out_nr += walk.nr;
+	}
+	put_task_struct(t);
+	cmd->first_fd = first;
+	return ret;
+}
