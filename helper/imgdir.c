@@ -369,7 +369,8 @@ int crk_imgdir_commit(struct crk_imgdir *dir)
 	if (dir->nr_writing)
 		return crk_fail(-EBUSY, "%zu images are still being written: a bug of crkhelper",
 				dir->nr_writing);
-	qsort(dir->files, dir->nr_files, sizeof(*dir->files), file_cmp);
+	if (dir->nr_files)
+		qsort(dir->files, dir->nr_files, sizeof(*dir->files), file_cmp);
 	for (i = 1; i < dir->nr_files; i++)
 		if (!strcmp(dir->files[i - 1].name, dir->files[i].name))
 			return crk_fail(-EEXIST, "image %s was written twice: a bug of crkhelper",
