@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a restored process gets besides mappings: the fields of its mm, its signal actions; and what it must lose, the
+ * helper's descriptors.  All of it runs in the process's own context when the other threads are parked.
+ */
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+
+#include "restore.h"
+
+/* ---- CRK_REC_MM ---- */
+
+static size_t auxv_word(const struct crk_rec_mm *in)
+{
+	return in->flags & (CRK_MM_COMPAT | CRK_MM_X32) ? sizeof(u32) : sizeof(unsigned long);
+}
+
+static int auxv_check(const struct crk_rec_mm *in, struct crk_log *log)
+{
+	u64 max = auxv_word(in) == sizeof(u32) ? U32_MAX : ULONG_MAX;
+	u32 i;
+
+	if (in->nr_auxv > CRK_AUXV_MAX || in->nr_auxv > AT_VECTOR_SIZE || in->nr_auxv % 2)
+		return crk_log(log, -EINVAL, "auxiliary vector of %u words", in->nr_auxv);
+	for (i = 0; i < in->nr_auxv; i++)
+		if (in->auxv[i] > max)
+			return crk_log(log, -EINVAL, "auxiliary vector: %#llx is too large", in->auxv[i]);
+	return 0;
+}
+
+/* prctl(PR_SET_MM_MAP) asks for the same */
+int crk_mm_check(const struct crk_rec_mm *in, struct crk_log *log)
+{
+	const u64 addrs[] = {
+		in->start_code, in->end_code, in->start_data, in->end_data, in->start_brk, in->brk, in->start_stack,
+		in->arg_start, in->arg_end, in->env_start, in->env_end, in->mmap_base, in->mmap_legacy_base,
+	};
+	int i;
+
+	if (!in->task_size || in->task_size > TASK_SIZE)
+		return crk_log(log, -EOPNOTSUPP, "address space up to %#llx: here it ends at %#lx", in->task_size,
+			       (unsigned long)TASK_SIZE);
+	for (i = 0; i < ARRAY_SIZE(addrs); i++)
+		if (addrs[i] > in->task_size)
+			return crk_log(log, -EINVAL, "address %#llx is beyond the address space", addrs[i]);
+	if (in->start_code > in->end_code || in->start_data > in->end_data || in->start_brk > in->brk ||
+	    in->arg_start > in->arg_end || in->env_start > in->env_end)
+		return crk_log(log, -EINVAL, "a section of the address space ends before it begins");
+	return auxv_check(in, log) ?: crk_arch.check_mm(in, log);
+}
+
+static void auxv_set(struct mm_struct *mm, const struct crk_rec_mm *in)
+{
+	u32 *words = (u32 *)mm->saved_auxv;
+	u32 i;
+
+	memset(mm->saved_auxv, 0, sizeof(mm->saved_auxv));
+	for (i = 0; i < in->nr_auxv; i++) {
+		if (auxv_word(in) == sizeof(u32))
+			words[i] = in->auxv[i];
+		else
+			mm->saved_auxv[i] = in->auxv[i];
+	}
+}
+
+void crk_mm_set(const struct crk_rec_mm *in)
+{
+	struct mm_struct *mm = current->mm;
+
+	mmap_write_lock(mm);
+	spin_lock(&mm->arg_lock);	/* /proc/PID reads these without the mmap lock */
+	mm->start_code = in->start_code;
+	mm->end_code = in->end_code;
+	mm->start_data = in->start_data;
+	mm->end_data = in->end_data;
+	mm->start_brk = in->start_brk;
+	mm->brk = in->brk;
+	mm->start_stack = in->start_stack;
+	mm->arg_start = in->arg_start;
+	mm->arg_end = in->arg_end;
+	mm->env_start = in->env_start;
+	mm->env_end = in->env_end;
+	spin_unlock(&mm->arg_lock);
+	mm->mmap_base = in->mmap_base;
+	mm->mmap_legacy_base = in->mmap_legacy_base;
+	mm->task_size = in->task_size;
+	auxv_set(mm, in);
+	crk_arch.set_mm(mm, in);
+	mmap_write_unlock(mm);
+}
+
+/* ---- CRK_REC_ACTIONS ---- */
+
+int crk_actions_check(const struct crk_rec_actions *in, struct crk_log *log)
+{
+	u32 i;
+
+	if (in->rec.size < sizeof(*in) || in->nr > _NSIG || in->__reserved ||
+	    in->rec.size < struct_size(in, actions, in->nr))
+		return crk_log(log, -EINVAL, "record of %u signal actions is wrong", in->nr);
+	for (i = 0; i < in->nr; i++) {
+		const struct crk_action *a = &in->actions[i];
+
+		if (a->flags & ~(u64)(u32)UAPI_SA_FLAGS || a->abi > CRK_ACTION_X32 || a->__reserved ||
+		    a->handler != (unsigned long)a->handler || a->restorer != (unsigned long)a->restorer)
+			return crk_log(log, -EINVAL, "signal action %u: flags %#llx, handler %#llx, abi %u", i + 1,
+				       a->flags, a->handler, a->abi);
+	}
+	return 0;
+}
+
+void crk_actions_set(const struct crk_rec_actions *in)
+{
+	struct sighand_struct *sighand = current->sighand;
+	u32 i;
+
+	spin_lock_irq(&sighand->siglock);
+	for (i = 0; i < in->nr; i++) {
+		const struct crk_action *a = &in->actions[i];
+		struct k_sigaction *ka = &sighand->action[i];
+
+		if (i + 1 == SIGKILL || i + 1 == SIGSTOP)
+			continue;
+		*ka = (struct k_sigaction){
+			.sa.sa_handler = (__sighandler_t)(unsigned long)a->handler,
+			.sa.sa_flags = a->flags | crk_arch.set_action_abi(a->abi),
+#ifdef __ARCH_HAS_SA_RESTORER
+			.sa.sa_restorer = (__sigrestore_t)(unsigned long)a->restorer,
+#endif
+		};
+		crk_sigset_put(&ka->sa.sa_mask, a->mask);
+	}
+	spin_unlock_irq(&sighand->siglock);
+}
+
+/* ---- descriptors ---- */
+
+static int files_next(const void *arg, struct file *file, unsigned int fd)
+{
+	return fd + 1;
+}
+
+void crk_files_close(u32 from)
+{
+	int next;
+
+	if (from > INT_MAX)
+		return;
+	for (next = from; (next = iterate_fd(current->files, next, files_next, NULL)) > 0;)
+		close_fd(next - 1);
+}

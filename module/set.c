@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * CRK_IOC_SET: gives parked threads their registers and keeps the rest of their state until they leave the gate.
+ * Knows records and regsets; what may be in a set and which comes first is the architecture's.
+ *
+ * regset->set() wants a task that is off its CPU and stays so; current is no good, since its FPU registers are
+ * in use.  A parked task sleeps until the gate opens.  SIGKILL may wake it, but before it leaves our text it takes
+ * gate->lock, which is held here: it can't reach its registers, and its kernel stack, where pt_regs are, stays.
+ */
+#include <linux/delay.h>
+#include <linux/elf.h>
+#include <linux/regset.h>
+#include <linux/signal.h>
+#include <linux/uaccess.h>
+
+#include "restore.h"
+
+#define CRK_MAX_SETS	32	/* more than any view has */
+
+/* the records of one thread */
+struct thread_recs {
+	struct crk_rec_task task;
+	struct crk_rec_thread thread;
+	bool has_thread;
+	u32 nr_sets;
+	const struct crk_rec_regset *sets[CRK_MAX_SETS];
+};
+
+/* ---- reading ---- */
+
+static int regset_rec_check(const struct crk_rec *rec, struct crk_log *log)
+{
+	const struct crk_rec_regset *set = (const void *)rec;
+
+	if (rec->size < sizeof(*set) || set->len > rec->size - sizeof(*set))
+		return crk_log(log, -EINVAL, "record of a register set of %u bytes is too short", rec->size);
+	return 0;
+}
+
+static int thread_rec_add(struct thread_recs *tr, const struct crk_rec *rec, struct crk_log *log)
+{
+	int ret;
+
+	switch (rec->type) {
+	case CRK_REC_REGSET:
+		ret = regset_rec_check(rec, log);
+		if (ret)
+			return ret;
+		if (tr->nr_sets == CRK_MAX_SETS)
+			return crk_log(log, -EINVAL, "tid %d: too many register sets", tr->task.tid);
+		tr->sets[tr->nr_sets++] = (const void *)rec;
+		return 0;
+	case CRK_REC_THREAD:
+		if (tr->has_thread)
+			return crk_log(log, -EINVAL, "tid %d: two thread records", tr->task.tid);
+		tr->has_thread = true;
+		return crk_rec_get(rec, &tr->thread, sizeof(tr->thread), log);
+	default:
+		return 0;		/* of the process, or of a newer dump */
+	}
+}
+
+/* the records of one thread from *pos on; 1: got them, 0: there are no more */
+static int thread_recs_get(const void *recs, u64 len, u64 *pos, struct thread_recs *tr, struct crk_log *log)
+{
+	const struct crk_rec *rec = crk_rec_next(recs, len, pos, log);
+	u64 next;
+	int ret;
+
+	if (IS_ERR_OR_NULL(rec))
+		return PTR_ERR_OR_ZERO(rec);
+	if (rec->type != CRK_REC_TASK)
+		return crk_log(log, -EINVAL, "the records of a thread begin with record type %u, not with its task",
+			       rec->type);
+	tr->nr_sets = 0;
+	tr->has_thread = false;
+	ret = crk_rec_get(rec, &tr->task, sizeof(tr->task), log);
+	for (next = *pos; !ret; *pos = next) {
+		rec = crk_rec_next(recs, len, &next, log);
+		if (IS_ERR(rec))
+			return PTR_ERR(rec);
+		if (!rec || rec->type == CRK_REC_TASK)
+			return 1;
+		ret = thread_rec_add(tr, rec, log);
+	}
+	return ret;
+}
+
+/* ---- checking ---- */
+
+static int rseq_check(const struct crk_rec_thread *in)
+{
+	if (!in->rseq)
+		return 0;
+	if (!IS_ENABLED(CONFIG_RSEQ) || (!CRK_HAVE_RSEQ_LEN && in->rseq_len != 32))
+		return -EOPNOTSUPP;
+	if (!in->rseq_version || in->rseq_version > 2 || !IS_ALIGNED(in->rseq, sizeof(u64)) ||
+	    !access_ok(u64_to_user_ptr(in->rseq), in->rseq_len))
+		return -EINVAL;
+	return 0;
+}
+
+static bool user_addr_ok(u64 addr)
+{
+	return addr == (unsigned long)addr && access_ok(u64_to_user_ptr(addr), 1);
+}
+
+static int thread_check(const struct thread_recs *tr, struct crk_log *log)
+{
+	const struct crk_rec_thread *in = &tr->thread;
+	s32 tid = tr->task.tid;
+	int ret;
+
+	if (in->flags & ~(CRK_THREAD_RESTORE_MASK | CRK_THREAD_COMPAT | CRK_THREAD_ADDR32 | CRK_THREAD_KEYRING))
+		return crk_log(log, -EINVAL, "tid %d: unknown flags %#x", tid, in->flags);
+	if (in->altstack_flags & ~(SS_ONSTACK | SS_DISABLE | SS_AUTODISARM))
+		return crk_log(log, -EINVAL, "tid %d: unknown signal stack flags %#x", tid, in->altstack_flags);
+	if (!user_addr_ok(in->set_child_tid) || !user_addr_ok(in->clear_child_tid) ||
+	    !user_addr_ok(in->robust_list) || !user_addr_ok(in->compat_robust_list) ||
+	    in->altstack_sp != (unsigned long)in->altstack_sp || in->altstack_size != (size_t)in->altstack_size)
+		return crk_log(log, -EINVAL, "tid %d: a pointer is not a user address", tid);
+	ret = rseq_check(in);
+	if (ret)
+		return crk_log(log, ret, "tid %d: rseq area at %#llx of %u bytes can't be used here", tid, in->rseq,
+			       in->rseq_len);
+	ret = crk_restart_check(&in->restart, log);
+	if (ret)
+		return crk_log(log, ret, "tid %d: its interrupted system call can't be continued", tid);
+	ret = crk_arch.check_thread(in, tr->task.machine, log);
+	if (ret)
+		return crk_log(log, ret, "tid %d: its state can't be restored here", tid);
+	return 0;
+}
+
+static const struct user_regset *regset_find(const struct user_regset_view *view, u32 note)
+{
+	unsigned int i;
+
+	for (i = 0; i < view->n; i++)
+		if (view->regsets[i].core_note_type == note && view->regsets[i].set)
+			return &view->regsets[i];
+	return NULL;
+}
+
+static int sets_check(const struct thread_recs *tr, struct task_struct *t, struct crk_log *log)
+{
+	const struct user_regset_view *view = task_user_regset_view(t);
+	const struct crk_rec_regset *set;
+	const struct user_regset *rs;
+	bool has_regs = false;
+	u32 i;
+	int ret;
+
+	if (view->e_machine != tr->task.machine)
+		return crk_log(log, -EOPNOTSUPP, "tid %d: no registers of machine %u here", tr->task.tid,
+			       tr->task.machine);
+	for (i = 0; i < tr->nr_sets; i++) {
+		set = tr->sets[i];
+		rs = regset_find(view, set->note);
+		if (!rs)
+			return crk_log(log, -EOPNOTSUPP, "tid %d: no register set %#x here", tr->task.tid, set->note);
+		if (!set->len || set->len % rs->size || set->len > rs->size * rs->n)
+			return crk_log(log, -EOPNOTSUPP, "tid %d: register set %#x has %u bytes, here it has %u",
+				       tr->task.tid, set->note, set->len, rs->size * rs->n);
+		ret = crk_arch.check_regset(tr->task.machine, set->note, set->data, set->len, log);
+		if (ret)
+			return crk_log(log, ret, "tid %d: register set %#x is wrong", tr->task.tid, set->note);
+		has_regs |= set->note == NT_PRSTATUS;
+	}
+	return has_regs ? 0 : crk_log(log, -EINVAL, "tid %d: no general registers", tr->task.tid);
+}
+
+static struct crk_parked *parked_find(struct crk_gate *gate, s32 tid)
+{
+	struct task_struct *t;
+
+	lockdep_assert_held(&gate->lock);
+	guard(rcu)();
+	t = pid_task(find_vpid(tid), PIDTYPE_PID);
+	return t ? xa_load(&gate->tasks, task_pid_nr(t)) : NULL;
+}
+
+static int off_cpu_wait(struct task_struct *t)
+{
+	int tries;
+
+	/* it has said that it is parked; all that is left is its last schedule() */
+	for (tries = 0; crk_task_on_cpu(t); tries++) {
+		if (tries == 20000)
+			return -EBUSY;
+		usleep_range(10, 50);
+	}
+	return 0;
+}
+
+static int one_check(struct crk_gate *gate, struct thread_recs *tr, struct crk_log *log)
+{
+	struct crk_parked *p = parked_find(gate, tr->task.tid);
+	int ret;
+
+	if (!p || !p->parked)
+		return crk_log(log, -ESRCH, "tid %d: no such parked thread", tr->task.tid);
+	if (!tr->has_thread)
+		return crk_log(log, -EINVAL, "tid %d: no thread record", tr->task.tid);
+	ret = thread_check(tr, log);
+	if (ret)
+		return ret;
+	ret = off_cpu_wait(p->task);
+	if (ret)
+		return crk_log(log, ret, "tid %d: does not come to rest", tr->task.tid);
+	/* which view a task has depends on its registers; these are the helper's, and nobody will miss them */
+	crk_arch.set_prepare(p->task, tr->task.machine);
+	return sets_check(tr, p->task, log);
+}
+
+/* ---- applying ---- */
+
+static void sets_sort(struct thread_recs *tr)
+{
+	u32 i, j;
+
+	if (!crk_arch.set_order)
+		return;
+	for (i = 1; i < tr->nr_sets; i++)	/* a handful, and stable */
+		for (j = i; j && crk_arch.set_order(tr->sets[j - 1]->note) >
+			       crk_arch.set_order(tr->sets[j]->note); j--)
+			swap(tr->sets[j - 1], tr->sets[j]);
+}
+
+static int one_apply(struct crk_gate *gate, struct thread_recs *tr, struct crk_log *log)
+{
+	struct crk_parked *p = parked_find(gate, tr->task.tid);
+	const struct user_regset_view *view;
+	const struct user_regset *rs;
+	u32 i;
+	int ret;
+
+	if (!p)
+		return crk_log(log, -ESRCH, "tid %d: was killed", tr->task.tid);
+	view = task_user_regset_view(p->task);
+	sets_sort(tr);
+	for (i = 0; i < tr->nr_sets; i++) {
+		rs = regset_find(view, tr->sets[i]->note);
+		ret = rs->set(p->task, rs, 0, tr->sets[i]->len, tr->sets[i]->data, NULL);
+		if (ret)	/* it is written for ptrace, where EFAULT and EIO mean a bad size, a bad value */
+			return crk_log(log, ret == -ENOMEM ? ret : -EOPNOTSUPP,
+				       "tid %d: the kernel refuses register set %#x of %u bytes (%d)", tr->task.tid,
+				       tr->sets[i]->note, tr->sets[i]->len, ret);
+	}
+	p->state = tr->thread;
+	gate->nr_ready += !p->ready;
+	p->ready = true;
+	return 0;
+}
+
+/* a SET that failed half-way has let nobody go: GO needs the state of all */
+static int all_do(struct crk_gate *gate, const void *recs, u64 len, struct crk_log *log,
+		  int (*fn)(struct crk_gate *, struct thread_recs *, struct crk_log *))
+{
+	struct thread_recs *tr __free(kfree) = kmalloc(sizeof(*tr), GFP_KERNEL_ACCOUNT);
+	u64 pos = 0;
+	int ret;
+
+	if (!tr)
+		return -ENOMEM;
+	do {
+		ret = thread_recs_get(recs, len, &pos, tr, log);
+		if (ret > 0)
+			ret = fn(gate, tr, log) ?: 1;
+	} while (ret > 0);
+	return ret;
+}
+
+int crk_set(struct crk_job *job, struct crk_set *cmd, struct crk_log *log)
+{
+	struct crk_gate *gate = job->gate;
+	void *recs;
+	int ret;
+
+	if (!gate)
+		return -EBUSY;
+	if (cmd->flags)
+		return -EINVAL;
+	recs = crk_recs_copy(cmd->recs_uptr, cmd->recs_len, log);
+	if (IS_ERR(recs))
+		return PTR_ERR(recs);
+	scoped_guard(mutex, &gate->lock) {
+		if (gate->state == CRK_GATE_CLOSED && gate->nr_parked == gate->nr_tasks) {
+			ret = all_do(gate, recs, cmd->recs_len, log, one_check);
+			if (!ret)
+				ret = all_do(gate, recs, cmd->recs_len, log, one_apply);
+		} else {
+			ret = crk_log(log, -EBUSY, "%u of %u tasks are parked", gate->nr_parked, gate->nr_tasks);
+		}
+		cmd->out_nr = gate->nr_ready;
+	}
+	kvfree(recs);
+	return ret;
+}

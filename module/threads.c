@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The gate of a restore: tasks come one by one and wait in the kernel until all are there and have their state; then
+ * all go, or none does and all are killed.  Knows tasks and their order, not what state they are given (set.c) or
+ * what their memory becomes (program.c).
+ *
+ * A task waits in a task_work, not in the ioctl that brought it here: at that point its user frame is final, and
+ * signals, the restart of an interrupted system call and the freezer are looked at after it.  That leaves the
+ * question of what keeps this text loaded until a work function has returned to the kernel.  A module_put() of
+ * our own would run here.  So each task owns a file with our file_operations and is its only holder: the last fput()
+ * is always deferred to another task_work, which runs when we have returned, calls parked_release() and only
+ * then, in the kernel's own text, drops the module.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+
+#include "restore.h"
+#include "symbols.h"
+
+/* ---- processes behind the gate: a leader must know when all its threads are in the kernel ---- */
+
+static struct crk_proc *proc_get(struct crk_gate *gate, unsigned long tgid)
+{
+	struct crk_proc *proc;
+	int ret;
+
+	lockdep_assert_held(&gate->lock);
+	proc = xa_load(&gate->procs, tgid);
+	if (!proc) {
+		proc = kzalloc(sizeof(*proc), GFP_KERNEL_ACCOUNT);
+		if (!proc)
+			return ERR_PTR(-ENOMEM);
+		init_waitqueue_head(&proc->wq);
+		ret = xa_insert(&gate->procs, tgid, proc, GFP_KERNEL_ACCOUNT);
+		if (ret) {
+			kfree(proc);
+			return ERR_PTR(ret);
+		}
+	}
+	proc->nr_members++;
+	return proc;
+}
+
+static void proc_put(struct crk_gate *gate, struct crk_proc *proc, unsigned long tgid)
+{
+	lockdep_assert_held(&gate->lock);
+	if (--proc->nr_members)
+		return;
+	xa_erase(&gate->procs, tgid);
+	kfree(proc);
+}
+
+/* ---- failure: the first one is kept for CRK_IOC_WAIT, all tasks go ---- */
+
+static void gate_fail(struct crk_gate *gate, struct task_struct *t, u32 op, int err, const char *text)
+{
+	struct crk_parked *p;
+	unsigned long tid;
+
+	lockdep_assert_held(&gate->lock);
+	if (gate->state >= CRK_GATE_OPEN)
+		return;
+	WRITE_ONCE(gate->state, CRK_GATE_DEAD);
+	if (t)
+		gate->fail_pid = get_pid(task_tgid(t));
+	gate->fail_err = err;
+	gate->fail_op = op;
+	strscpy(gate->fail_text, text, sizeof(gate->fail_text));
+	xa_for_each(&gate->tasks, tid, p)
+		send_sig(SIGKILL, p->task, 1);
+	wake_up_all(&gate->opener_wq);
+}
+
+void crk_gate_fail(struct crk_gate *gate, struct task_struct *t, u32 op, int err, const char *text)
+{
+	guard(mutex)(&gate->lock);
+	gate_fail(gate, t, op, err, text);
+}
+
+void crk_gate_kill(struct crk_job *job)
+{
+	if (job->gate)
+		crk_gate_fail(job->gate, NULL, CRK_NO_OP, -EINTR, "the restore was given up");
+}
+
+static int failure_log(struct crk_gate *gate, struct crk_log *log, int ret)
+{
+	lockdep_assert_held(&gate->lock);
+	if (gate->fail_pid)
+		return crk_log(log, ret, "pid %d: %s", pid_vnr(gate->fail_pid), gate->fail_text);
+	return crk_log(log, ret, "%s", gate->fail_text);
+}
+
+/* ---- one task ---- */
+
+static int parked_insert(struct crk_gate *gate, struct crk_parked *p)
+{
+	int ret;
+
+	guard(mutex)(&gate->lock);
+	if (gate->state != CRK_GATE_CLOSED || gate->nr_here == gate->nr_tasks)
+		return -EBUSY;
+	p->proc = proc_get(gate, p->tgid);
+	if (IS_ERR(p->proc))
+		return PTR_ERR(p->proc);
+	ret = xa_insert(&gate->tasks, p->tid, p, GFP_KERNEL_ACCOUNT);
+	if (ret)
+		proc_put(gate, p->proc, p->tgid);
+	else
+		gate->nr_here++;
+	return ret;
+}
+
+static void parked_remove(struct crk_gate *gate, struct crk_parked *p)
+{
+	lockdep_assert_held(&gate->lock);
+	xa_erase(&gate->tasks, p->tid);
+	gate->nr_here--;
+	proc_put(gate, p->proc, p->tgid);
+}
+
+/* the kernel has left our text for this task, or it never came to its work function */
+static int parked_release(struct inode *inode, struct file *file)
+{
+	struct crk_parked *p = file->private_data;
+	struct crk_gate *gate = p->job->gate;
+
+	scoped_guard(mutex, &gate->lock) {
+		parked_remove(gate, p);
+		if (p->let_go) {
+			if (++gate->nr_left == gate->nr_tasks)
+				wake_up_all(&gate->opener_wq);
+		} else if (p->queued) {
+			gate_fail(gate, p->task, CRK_NO_OP, -ESRCH, "killed before the restore was complete");
+		}
+	}
+	crk_prog_destroy(p->prog);
+	put_task_struct(p->task);
+	crk_job_put(p->job);
+	kfree(p);
+	return 0;
+}
+
+static const struct file_operations parked_fops = {
+	.owner = THIS_MODULE,
+	.release = parked_release,
+};
+
+/* shares the memory that a program is about to unmap? */
+static bool shares_opener_mm(struct crk_job *job)
+{
+	struct task_struct *opener;
+
+	guard(rcu)();
+	opener = pid_task(job->opener, PIDTYPE_TGID);
+	return !opener || READ_ONCE(opener->mm) == current->mm;
+}
+
+struct crk_parked *crk_parked_create(struct crk_job *job)
+{
+	struct crk_gate *gate = smp_load_acquire(&job->gate);
+	struct crk_parked *p;
+	int ret;
+
+	if (!gate)
+		return ERR_PTR(-EBUSY);
+	if (task_tgid(current) == job->opener || shares_opener_mm(job))
+		return ERR_PTR(-EPERM);
+	p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
+	if (!p)
+		return ERR_PTR(-ENOMEM);
+	crk_job_get(job);
+	p->job = job;
+	p->task = get_task_struct(current);
+	p->tid = task_pid_nr(current);
+	p->tgid = task_tgid_nr(current);
+	ret = parked_insert(gate, p);
+	if (ret)
+		goto err_free;
+	p->pin = anon_inode_getfile("[crk]", &parked_fops, p, O_RDONLY);
+	if (IS_ERR(p->pin)) {
+		ret = PTR_ERR(p->pin);
+		goto err_withdraw;
+	}
+	return p;
+
+err_withdraw:
+	scoped_guard(mutex, &gate->lock)
+		parked_remove(gate, p);
+err_free:
+	put_task_struct(p->task);
+	crk_job_put(job);
+	kfree(p);
+	return ERR_PTR(ret);
+}
+
+void crk_parked_destroy(struct crk_parked *p)
+{
+	if (p)
+		fput(p->pin);
+}
+
+int crk_parked_queue(struct crk_parked *p, task_work_func_t func)
+{
+	int ret;
+
+	init_task_work(&p->work, func);
+	p->queued = true;
+	ret = crk_call(task_work_add)(current, &p->work, TWA_RESUME);
+	if (ret)
+		p->queued = false;	/* the task is exiting */
+	return ret;
+}
+
+void crk_parked_leave(struct crk_parked *p)
+{
+	fput(p->pin);
+}
+
+/*
+ * What the helper's libc registered would be written to when the task dies or is scheduled, into whatever is mapped
+ * there by then.
+ */
+void crk_user_pointers_drop(void)
+{
+	current->clear_child_tid = NULL;
+	crk_robust_list(current) = NULL;
+#ifdef CONFIG_COMPAT
+	crk_compat_robust_list(current) = NULL;
+#endif
+	crk_rseq_set(NULL, 0, 0, 0);
+}
+
+/* ---- waiting ---- */
+
+static bool gate_enter(struct crk_gate *gate, struct crk_parked *p)
+{
+	guard(mutex)(&gate->lock);
+	if (gate->state != CRK_GATE_CLOSED || current->flags & PF_EXITING)
+		return false;
+	p->parked = true;
+	gate->nr_timers += p->prog && p->prog->nr_timers;
+	WRITE_ONCE(p->proc->nr_parked, p->proc->nr_parked + 1);
+	wake_up(&p->proc->wq);
+	WRITE_ONCE(gate->nr_parked, gate->nr_parked + 1);
+	if (gate->nr_parked == gate->nr_tasks)
+		wake_up_all(&gate->opener_wq);
+	return true;
+}
+
+/* timers start when the gate is about to open, so that their remaining time does not pass while others are waited for */
+static bool timers_start(struct crk_gate *gate, struct crk_parked *p)
+{
+	int ret;
+
+	if (wait_event_killable(gate->timer_wq, READ_ONCE(gate->state) != CRK_GATE_CLOSED))
+		return false;
+	if (READ_ONCE(gate->state) != CRK_GATE_ARMING)
+		return false;
+	ret = crk_timers_start(p->prog);
+
+	guard(mutex)(&gate->lock);
+	if (ret) {
+		gate_fail(gate, current, CRK_NO_OP, ret, p->prog->text);
+		return false;
+	}
+	gate->nr_started++;
+	wake_up_all(&gate->opener_wq);
+	return true;
+}
+
+static bool gate_wait(struct crk_gate *gate, struct crk_parked *p)
+{
+	if (p->prog && p->prog->nr_timers && !timers_start(gate, p))
+		return false;
+	/* a task that is killed when the gate is open already was let go: it dies with its own state */
+	(void)wait_event_killable(gate->wq, READ_ONCE(gate->state) >= CRK_GATE_OPEN);
+
+	guard(mutex)(&gate->lock);
+	p->let_go = gate->state == CRK_GATE_OPEN;
+	return p->let_go;
+}
+
+/* the gate is open: nothing here may fail */
+static void state_apply(const struct crk_rec_thread *in)
+{
+	sigset_t blocked;
+
+	current->sas_ss_sp = in->altstack_sp;
+	current->sas_ss_size = in->altstack_size;
+	current->sas_ss_flags = in->altstack_flags;
+	crk_robust_list(current) = u64_to_user_ptr(in->robust_list);
+#ifdef CONFIG_COMPAT
+	crk_compat_robust_list(current) = u64_to_user_ptr(in->compat_robust_list);
+#endif
+	current->set_child_tid = u64_to_user_ptr(in->set_child_tid);
+	current->clear_child_tid = u64_to_user_ptr(in->clear_child_tid);
+	current->personality = in->personality;
+	current->timer_slack_ns = in->timer_slack_ns;
+	task_lock(current);
+	strscpy_pad(current->comm, in->comm, sizeof(current->comm));
+	task_unlock(current);
+	crk_rseq_set(u64_to_user_ptr(in->rseq), in->rseq_len, in->rseq_sig, in->rseq_version);
+
+	/* last: signals that were queued meanwhile are noticed here */
+	crk_sigset_put(&blocked, in->saved_mask);
+	current->saved_sigmask = blocked;
+	crk_sigset_put(&blocked, in->blocked);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+	if (in->flags & CRK_THREAD_RESTORE_MASK)
+		set_restore_sigmask();
+	crk_restart_set(&in->restart);
+	crk_arch.set_finish(in);
+}
+
+void crk_park_work(struct callback_head *work)
+{
+	struct crk_parked *p = container_of(work, struct crk_parked, work);
+	struct crk_gate *gate = p->job->gate;
+
+	crk_user_pointers_drop();
+	if (gate_enter(gate, p) && gate_wait(gate, p))
+		state_apply(&p->state);
+	crk_parked_leave(p);
+}
+
+int crk_park(struct crk_job *job, struct crk_park *cmd)
+{
+	struct crk_parked *p;
+	int ret;
+
+	if (cmd->flags || thread_group_leader(current))
+		return -EINVAL;
+	p = crk_parked_create(job);
+	if (IS_ERR(p))
+		return PTR_ERR(p);
+	ret = crk_parked_queue(p, crk_park_work);
+	if (ret)
+		crk_parked_destroy(p);
+	return ret;
+}
+
+/* ---- the opener's side ---- */
+
+int crk_gate_create(struct crk_job *job, const struct crk_restore *cmd)
+{
+	struct crk_gate *gate;
+
+	lockdep_assert_held(&job->lock);
+	if (job->state != CRK_JOB_NEW)
+		return -EBUSY;
+	if (cmd->flags || cmd->__reserved || !cmd->nr_tasks)
+		return -EINVAL;
+	gate = kzalloc(sizeof(*gate), GFP_KERNEL_ACCOUNT);
+	if (!gate)
+		return -ENOMEM;
+	mutex_init(&gate->lock);
+	xa_init(&gate->tasks);
+	xa_init(&gate->procs);
+	init_waitqueue_head(&gate->opener_wq);
+	init_waitqueue_head(&gate->timer_wq);
+	init_waitqueue_head(&gate->wq);
+	gate->nr_tasks = cmd->nr_tasks;
+	job->state = CRK_JOB_RESTORE;
+	smp_store_release(&job->gate, gate);	/* tasks look at it without job->lock */
+	return 0;
+}
+
+void crk_gate_destroy(struct crk_gate *gate)
+{
+	if (!gate)
+		return;
+	WARN_ON_ONCE(!xa_empty(&gate->tasks) || !xa_empty(&gate->procs));
+	put_pid(gate->fail_pid);
+	mutex_destroy(&gate->lock);
+	kfree(gate);
+}
+
+int crk_wait(struct crk_job *job, struct crk_wait *cmd, struct crk_log *log)
+{
+	struct crk_gate *gate = job->gate;
+	long left = cmd->timeout_ms ? msecs_to_jiffies(cmd->timeout_ms) : MAX_SCHEDULE_TIMEOUT;
+
+	if (!gate)
+		return -EBUSY;
+	if (cmd->flags)
+		return -EINVAL;
+	left = wait_event_interruptible_timeout(gate->opener_wq,
+						READ_ONCE(gate->nr_parked) == gate->nr_tasks ||
+						READ_ONCE(gate->state) == CRK_GATE_DEAD, left);
+
+	guard(mutex)(&gate->lock);
+	cmd->out_nr_parked = gate->nr_parked;
+	cmd->out_pid = 0;
+	cmd->out_bad_op = CRK_NO_OP;
+	cmd->out_err = 0;
+	if (gate->state == CRK_GATE_DEAD) {
+		cmd->out_pid = pid_vnr(gate->fail_pid);
+		cmd->out_bad_op = gate->fail_op;
+		cmd->out_err = -gate->fail_err;
+		return failure_log(gate, log, -ECHILD);
+	}
+	if (left < 0)
+		return -EINTR;
+	if (!left)
+		return crk_log(log, -ETIMEDOUT, "%u of %u tasks are parked", gate->nr_parked, gate->nr_tasks);
+	return 0;
+}
+
+/* nobody is let go unless all are there and alive */
+static int gate_ready(struct crk_gate *gate, struct crk_log *log)
+{
+	struct crk_parked *p;
+	unsigned long tid;
+
+	lockdep_assert_held(&gate->lock);
+	if (gate->state == CRK_GATE_DEAD)
+		return failure_log(gate, log, -ESRCH);
+	if (gate->nr_parked != gate->nr_tasks || gate->nr_ready != gate->nr_tasks)
+		return crk_log(log, -EBUSY, "%u of %u tasks are parked, %u have their state",
+			       gate->nr_parked, gate->nr_tasks, gate->nr_ready);
+	xa_for_each(&gate->tasks, tid, p) {
+		if (!fatal_signal_pending(p->task))
+			continue;
+		gate_fail(gate, p->task, CRK_NO_OP, -ESRCH, "killed before the restore was complete");
+		return failure_log(gate, log, -ESRCH);
+	}
+	return 0;
+}
+
+static int gate_arm(struct crk_gate *gate, struct crk_log *log)
+{
+	int ret;
+
+	scoped_guard(mutex, &gate->lock) {
+		if (gate->state != CRK_GATE_CLOSED && gate->state != CRK_GATE_DEAD)
+			return -EBUSY;
+		ret = gate_ready(gate, log);
+		if (ret)
+			return ret;
+		WRITE_ONCE(gate->state, CRK_GATE_ARMING);
+	}
+	if (!gate->nr_timers)
+		return 0;
+	wake_up_all(&gate->timer_wq);
+	return wait_event_killable(gate->opener_wq, READ_ONCE(gate->nr_started) == gate->nr_timers ||
+				   READ_ONCE(gate->state) == CRK_GATE_DEAD) ? -EINTR : 0;
+}
+
+int crk_go(struct crk_job *job, struct crk_go *cmd, struct crk_log *log)
+{
+	struct crk_gate *gate = job->gate;
+	int ret;
+
+	lockdep_assert_held(&job->lock);
+	if (!gate || job->state != CRK_JOB_RESTORE)
+		return -EBUSY;
+	if (cmd->flags)
+		return -EINVAL;
+	ret = gate_arm(gate, log);
+	if (ret)
+		return ret;
+	scoped_guard(mutex, &gate->lock) {
+		ret = gate_ready(gate, log);
+		if (ret)
+			return ret;
+		WRITE_ONCE(gate->state, CRK_GATE_OPEN);
+		job->state = CRK_JOB_DONE;
+	}
+	wake_up_all(&gate->wq);
+	cmd->out_nr = gate->nr_tasks;
+	/* the rest can't fail and doesn't need us; a caller who is killed need not see its end */
+	return wait_event_killable(gate->opener_wq, READ_ONCE(gate->nr_left) == gate->nr_tasks) ? -EINTR : 0;
+}
