@@ -7,17 +7,54 @@
 #ifndef _CRK_KCOMPAT_H
 #define _CRK_KCOMPAT_H
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt	/* here, since the headers below would set another */
+
+#include <linux/capability.h>
+#include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/posix-timers.h>
+#include <linux/restart_block.h>
 #include <linux/rseq.h>
 #include <linux/sched.h>
+#include <linux/sched/coredump.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task_stack.h>
 #include <linux/slab.h>
+#include <linux/uio.h>
 #include <linux/version.h>
+
+#if __has_include(<linux/sched/exec_state.h>)
+#include <linux/sched/exec_state.h>
+#endif
 
 #define CRK_SINCE(major, minor)	(LINUX_VERSION_CODE >= KERNEL_VERSION(major, minor, 0))
 
 #if !CRK_SINCE(6, 1)
 #error "crk: Linux 6.1 is the oldest kernel supported"
 #endif
+
+/* ---- asm/mmu.h ---- */
+
+/* 94a855111ed9 ("x86: Allow atomic MM_CONTEXT flags setting") (v6.4): numbers of bits, masks before */
+#ifdef CONFIG_X86
+#if CRK_SINCE(6, 4)
+#define crk_x86_context_flag(mm, name)	test_bit(MM_CONTEXT_##name, &(mm)->context.flags)
+#else
+#define crk_x86_context_flag(mm, name)	(!!((mm)->context.flags & MM_CONTEXT_##name))
+#endif
+#endif
+
+/* ---- linux/capability.h ---- */
+
+/* f122a08b197d ("capability: just use a 'u64' instead of a 'u32[2]' array") (v6.3) */
+static inline u64 crk_cap_bits(const kernel_cap_t *cap)
+{
+#if CRK_SINCE(6, 3)
+	return cap->val;
+#else
+	return cap->cap[0] | (u64)cap->cap[1] << 32;
+#endif
+}
 
 /* ---- linux/cleanup.h ---- */
 
@@ -26,6 +63,21 @@
 #error "crk: this kernel has no <linux/cleanup.h>; update to a current 6.1.y or newer"
 #endif
 #include <linux/cleanup.h>
+
+/* ---- kernel/futex/futex.h ---- */
+
+/* flags of struct restart_block.futex; 698eb8261803 ("futex: Flag conversion") (v6.7) moved all of them */
+#if CRK_SINCE(6, 7)
+#define CRK_FUTEX_BASE		0x0002	/* FLAGS_SIZE_32 */
+#define CRK_FUTEX_SHARED	0x0010
+#define CRK_FUTEX_CLOCKRT	0x0020
+#define CRK_FUTEX_HAS_TIMEOUT	0x0040
+#else
+#define CRK_FUTEX_BASE		0x00
+#define CRK_FUTEX_SHARED	0x01
+#define CRK_FUTEX_CLOCKRT	0x02
+#define CRK_FUTEX_HAS_TIMEOUT	0x04
+#endif
 
 /* ---- linux/futex.h ---- */
 
@@ -81,11 +133,250 @@ static inline void mm_flags_clear(int flag, struct mm_struct *mm)
 }
 #endif
 
+/* the filter of /proc/PID/coredump_filter */
+static inline u32 crk_mm_dump_filter(const struct mm_struct *mm)
+{
+#ifdef NUM_MM_FLAG_BITS
+	unsigned long flags = __mm_flags_get_word(mm);
+#else
+	unsigned long flags = mm->flags;
+#endif
+	return (flags & MMF_DUMP_FILTER_MASK) >> MMF_DUMP_FILTER_SHIFT;
+}
+
+/* MMF_DISABLE_THP got a milder sibling (v6.18), which prctl(PR_SET_THP_DISABLE) sets when asked to */
+static inline bool crk_mm_thp_disabled(const struct mm_struct *mm)
+{
+#ifdef MMF_DISABLE_THP_COMPLETELY
+	return mm_flags_test(MMF_DISABLE_THP_COMPLETELY, mm);
+#else
+	return mm_flags_test(MMF_DISABLE_THP, mm);
+#endif
+}
+
+/* ---- linux/posix-timers.h ---- */
+
+/* struct k_itimer: it_active became it_status, the sigqueue part of it (v6.14), the list an hlist (v6.12) */
+#if CRK_SINCE(6, 14)
+#define crk_timer_active(timer)		((timer)->it_status != 0)
+#define crk_timer_sigqueue(timer)	(&(timer)->sigq)
+#else
+#define crk_timer_active(timer)		((timer)->it_active != 0)
+#define crk_timer_sigqueue(timer)	((timer)->sigq)
+#endif
+
+/* a timer that is being created or deleted marks its it_signal (v6.16) or has none */
+#if CRK_SINCE(6, 16)
+#define crk_timer_valid(timer)		((timer)->it_signal && posixtimer_valid(timer))
+#else
+#define crk_timer_valid(timer)		((timer)->it_signal != NULL)
+#endif
+
+#if CRK_SINCE(6, 12)
+#define crk_for_each_posix_timer(timer, signal)	hlist_for_each_entry(timer, &(signal)->posix_timers, list)
+#else
+#define crk_for_each_posix_timer(timer, signal)	list_for_each_entry(timer, &(signal)->posix_timers, list)
+#endif
+
+/* ---- linux/restart_block.h ---- */
+
+/* the deadline of a poll: seconds and nanoseconds became a timespec64 (v6.19) */
+#if CRK_SINCE(6, 19)
+static inline u64 crk_restart_poll_get(const struct restart_block *rb)
+{
+	return timespec64_to_ns(&rb->poll.end_time);
+}
+
+static inline void crk_restart_poll_set(struct restart_block *rb, u64 ns)
+{
+	rb->poll.end_time = ns_to_timespec64(ns);
+}
+#else
+static inline u64 crk_restart_poll_get(const struct restart_block *rb)
+{
+	return rb->poll.tv_sec * (u64)NSEC_PER_SEC + rb->poll.tv_nsec;
+}
+
+static inline void crk_restart_poll_set(struct restart_block *rb, u64 ns)
+{
+	struct timespec64 ts = ns_to_timespec64(ns);
+
+	rb->poll.tv_sec = ts.tv_sec;
+	rb->poll.tv_nsec = ts.tv_nsec;
+}
+#endif
+
+/* ---- linux/rseq.h ---- */
+
+/* struct rseq_data (v6.19); rseq_len: ee3e3ac05c26 ("rseq: Introduce extensible rseq ABI") (v6.3) */
+struct crk_rseq_state {
+	unsigned long addr;
+	u32 len, sig, version;
+};
+
+#define CRK_HAVE_RSEQ_LEN	CRK_SINCE(6, 3)
+
+static inline struct crk_rseq_state crk_rseq_get(struct task_struct *t)
+{
+	struct crk_rseq_state s = {};
+
+#if !defined(CONFIG_RSEQ)
+#elif CRK_SINCE(6, 19)
+	s.addr = (unsigned long)t->rseq.usrptr;
+	s.len = t->rseq.len;
+	s.sig = t->rseq.sig;
+	s.version = t->rseq.event.has_rseq;
+#else
+	s.addr = (unsigned long)t->rseq;
+	s.sig = t->rseq_sig;
+#if CRK_SINCE(6, 3)
+	s.len = t->rseq_len;
+#else
+	s.len = t->rseq ? 32 : 0;
+#endif
+	s.version = !!t->rseq;
+#endif
+	return s;
+}
+
+/*
+ * Registers an area for current as it was registered once, or none.  Not by rseq(2): that clears rseq_cs in the area.
+ * The kernel then looks at it before it returns to userspace.
+ */
+static inline void crk_rseq_set(void __user *addr, u32 len, u32 sig, u32 version)
+{
+#ifdef CONFIG_RSEQ
+	unsigned long irq;
+
+	rseq_execve(current);
+	if (!addr)
+		return;
+	local_irq_save(irq);
+#if CRK_SINCE(6, 19)
+	current->rseq.usrptr = addr;
+	current->rseq.len = len;
+	current->rseq.sig = sig;
+	current->rseq.event.has_rseq = version;
+	local_irq_restore(irq);
+	rseq_force_update();
+#else
+	current->rseq = addr;
+	current->rseq_sig = sig;
+#if CRK_SINCE(6, 3)
+	current->rseq_len = len;
+#endif
+	current->rseq_event_mask |= RSEQ_EVENT_PREEMPT;
+	local_irq_restore(irq);
+	rseq_set_notify_resume(current);
+#endif
+#endif
+}
+
+/* ---- linux/sched.h ---- */
+
+/* 54e6842d0775 ("fork/vm: Move common PF_IO_WORKER behavior to new flag") (v6.4) */
+#ifndef PF_USER_WORKER
+#define PF_USER_WORKER	PF_IO_WORKER
+#endif
+
+/* 85c9a8f4531c ("sched: Remove CONFIG_SMP ...") (v6.17): on_cpu is always there */
+static inline bool crk_task_on_cpu(struct task_struct *t)
+{
+#if CRK_SINCE(6, 17) || defined(CONFIG_SMP)
+	return smp_load_acquire(&t->on_cpu);
+#else
+	return t == current;
+#endif
+}
+
+/* 152e11f6df29 ("sched/fair: Implement delayed dequeue") (v6.12): asleep, though on a run queue until next looked at */
+static inline bool crk_task_dequeued(struct task_struct *t)
+{
+#if CRK_SINCE(6, 12)
+	return !READ_ONCE(t->on_rq) || READ_ONCE(t->se.sched_delayed);
+#else
+	return !READ_ONCE(t->on_rq);
+#endif
+}
+
+/* ---- linux/sched/exec_state.h ---- */
+
+/* prctl(PR_GET_DUMPABLE) moved from the mm to the task (v7.2) */
+static inline u32 crk_task_dumpable(struct task_struct *t, const struct mm_struct *mm)
+{
+#if CRK_SINCE(7, 2)
+	struct task_exec_state *state;
+
+	guard(rcu)();
+	state = rcu_dereference(t->exec_state);
+	return state ? state->dumpable : 0;
+#else
+	return mm->flags & MMF_DUMPABLE_MASK;
+#endif
+}
+
+/* ---- linux/signal.h ---- */
+
+/* bit 0 is signal 1, whatever the word is */
+static inline u64 crk_sigset(const sigset_t *set)
+{
+#if _NSIG_WORDS == 1
+	return set->sig[0];
+#else
+	return set->sig[0] | (u64)set->sig[1] << 32;
+#endif
+}
+
 /* ---- linux/slab.h ---- */
 
 /* a67d74a4b163 ("mm/util: add kvfree scoped-based cleanup") (v6.9) */
 #if !CRK_SINCE(6, 9)
 DEFINE_FREE(kvfree, void *, if (!IS_ERR_OR_NULL(_T)) kvfree(_T))
 #endif
+
+/* ---- linux/hugetlb.h ---- */
+
+/* e6c0c03245b6 ("mm: provide mm_struct and address to huge_ptep_get()") (v6.11) */
+#if CRK_SINCE(6, 11)
+#define crk_huge_ptep_get(mm, addr, ptep)	huge_ptep_get(mm, addr, ptep)
+#else
+#define crk_huge_ptep_get(mm, addr, ptep)	huge_ptep_get(ptep)
+#endif
+
+/* ---- linux/pagewalk.h ---- */
+
+/* 49b0638502da ("mm: enable page walking API to lock vmas during the walk") (v6.5) */
+#if CRK_SINCE(6, 5)
+#define CRK_WALK_RDLOCK	.walk_lock = PGWALK_RDLOCK,
+#else
+#define CRK_WALK_RDLOCK
+#endif
+
+/* ---- linux/swapops.h, now linux/leafops.h ---- */
+
+/* softleaf_t replaced swp_entry_t for what page tables hold (v6.19) */
+#include <linux/swap.h>
+#if __has_include(<linux/leafops.h>)
+#include <linux/leafops.h>
+#define crk_pte_is_marker(pte)	softleaf_is_marker(softleaf_from_pte(pte))
+#else
+#include <linux/swapops.h>
+#define crk_pte_is_marker(pte)	is_pte_marker(pte)
+#endif
+
+/* ---- linux/uio.h ---- */
+
+/* vfs_iter_write() takes the superblock's write access itself (v6.8) */
+static inline ssize_t crk_vfs_iter_write(struct file *file, struct iov_iter *iter, loff_t *pos)
+{
+	ssize_t ret;
+
+	if (!CRK_SINCE(6, 8))
+		file_start_write(file);
+	ret = vfs_iter_write(file, iter, pos, 0);
+	if (!CRK_SINCE(6, 8))
+		file_end_write(file);
+	return ret;
+}
 
 #endif /* _CRK_KCOMPAT_H */

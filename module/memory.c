@@ -63,7 +63,8 @@ static bool is_sysv_shm(const struct file *file)
 {
 	return !strncmp(file->f_path.dentry->d_name.name, "SYSV", 4) &&
 	       file->f_op != file_inode(file)->i_fop &&
-	       (file_inode(file)->i_sb->s_magic == TMPFS_MAGIC || is_file_hugepages((struct file *)file));
+	       (file_inode(file)->i_sb->s_magic == TMPFS_MAGIC ||
+		file_inode(file)->i_sb->s_magic == HUGETLBFS_MAGIC);
 }
 
 static u64 file_flags(struct file *file)

@@ -69,7 +69,7 @@ int crk_log_init(struct crk_log *log, u64 uptr, u32 size);
 void crk_log_flush(struct crk_log *log, u64 uptr, u32 size);	/* copies out and frees */
 __printf(3, 4) int crk_log(struct crk_log *log, int ret, const char *fmt, ...);
 
-/* freeze.c, tasks.c, capture.c, memory.c, pages.c, files.c: dump, called with job->lock held */
+/* freeze.c, guard.c, tasks.c, capture.c, memory.c, pages.c, files.c: dump, called with job->lock held */
 int crk_freeze(struct crk_job *job, struct crk_freeze *cmd, struct crk_log *log);
 int crk_freeze_verify(struct crk_job *job, struct crk_verify *cmd, struct crk_log *log);
 void crk_freeze_end(struct crk_job *job, bool leave_frozen, u64 *frozen_ns);
@@ -79,6 +79,8 @@ void crk_freeze_guard_exit(void);
 struct task_struct *crk_frozen_task_get(struct crk_job *job, s32 tid);
 int crk_tasks(struct crk_job *job, struct crk_tasks *cmd);
 int crk_capture(struct crk_job *job, struct crk_capture *cmd, struct crk_log *log);
+/* @nr records of @size bytes into an array of @entry_size at @uptr, from entry @index on */
+int crk_copy_records(u64 uptr, u32 entry_size, u32 index, const void *entries, u32 size, u32 nr);
 int crk_vmas(struct crk_job *job, struct crk_vmas *cmd);
 int crk_pages(struct crk_job *job, struct crk_pagerun *cmd);
 int crk_read(struct crk_job *job, struct crk_read *cmd, struct crk_log *log);
@@ -118,7 +120,12 @@ struct crk_arch_ops {
 	u32 (*view_machine)(struct task_struct *t);
 	/* should this set travel?  NULL: all that can be read and written */
 	bool (*want_regset)(struct task_struct *t, const struct user_regset *rs);
-	/* fills syscall, syscall_abi, syscall_nr, CRK_THREAD_COMPAT, CRK_THREAD_ADDR32, tp of a frozen @t */
+	/* the register that holds argument @n of a kernel function at its entry; NULL: no guard against foreign thaws */
+	unsigned long *(*kernel_arg)(struct pt_regs *regs, unsigned int n);
+	/*
+	 * fills syscall, syscall_abi, syscall_nr, CRK_THREAD_COMPAT, CRK_THREAD_ADDR32, tp of a frozen @t.  @out->syscall
+	 * holds CRK_SYSCALL_ENTRY or CRK_SYSCALL_VFORK when the core knows that it is so, else CRK_SYSCALL_NONE.
+	 */
 	void (*get_thread)(struct task_struct *t, struct crk_rec_thread *out);
 	/* fills flags, vdso, mmap bases and what else is the architecture's */
 	void (*get_mm)(struct mm_struct *mm, struct crk_rec_mm *out);

@@ -3,16 +3,14 @@
  * Finds the unexported functions of the table in symbols.h and of the architecture's table, once, at load.
  * kallsyms_lookup_name() itself isn't exported either: a kprobe on it tells where it is.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
+#include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 
 #include "private.h"
 #include "symbols.h"
 
-static unsigned long lookup_type(const char *name);
-DEFINE_STATIC_CALL_NULL(crk_lookup, lookup_type);
+DEFINE_STATIC_CALL_NULL(crk_lookup, kallsyms_lookup_name);
 
 CRK_SYMBOLS(CRK_SYMBOL_DEFINE_CALL, CRK_SYMBOL_DEFINE_CALL, CRK_SYMBOL_DEFINE_ADDR, CRK_SYMBOL_DEFINE_ADDR)
 
@@ -39,7 +37,7 @@ static int lookup_init(void)
 		return ret == -EPERM ? ret : -ENOENT;
 	}
 	unregister_kprobe(&kp);
-	static_call_update(crk_lookup, (typeof(&lookup_type))kp.addr);
+	static_call_update(crk_lookup, (typeof(&kallsyms_lookup_name))kp.addr);
 	return 0;
 }
 
@@ -78,5 +76,5 @@ void crk_symbols_missing(struct crk_log *log)
 	for (i = 0; i < ARRAY_SIZE(crk_symbol_tables); i++)
 		for (s = crk_symbol_tables[i]; s->name; s++)
 			if (!*s->addr)
-				crk_log(log, 0, "%s: the kernel has no %s (%s)\n", s->use, s->name, s->config);
+				crk_log(log, 0, "%s: the kernel has no %s (%s)", s->use, s->name, s->config);
 }

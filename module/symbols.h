@@ -13,7 +13,9 @@
 #include <linux/pagewalk.h>
 #include <linux/ptrace.h>
 #include <linux/restart_block.h>
+#include <linux/sched/task_stack.h>
 #include <linux/static_call.h>
+#include <linux/syscalls.h>
 #include <linux/task_work.h>
 
 /**
@@ -40,11 +42,21 @@ struct crk_symbol {
  * NEED: called, the module doesn't load without it.  WANT: called, crk_have() tells whether it is there.
  * ADDR: needed, only its address is used (crk_addr()).  SEEK: the same, optional: the address may be 0.
  */
+#ifdef CONFIG_THREAD_INFO_IN_TASK
+#define CRK_STACK_SYMBOLS(NEED) NEED(put_task_stack, "CONFIG_MMU", "dump: hold kernel stacks")
+#define crk_put_task_stack(t)	crk_call(put_task_stack)(t)
+#else
+#define CRK_STACK_SYMBOLS(NEED)
+#define crk_put_task_stack(t)	put_task_stack(t)
+#endif
+
 #define CRK_SYMBOLS(NEED, WANT, ADDR, SEEK)							\
+	CRK_STACK_SYMBOLS(NEED)									\
 	NEED(ptrace_may_access,	"CONFIG_MMU",		"dump: access check")			\
 	NEED(walk_page_range,	"CONFIG_MMU",		"dump: which pages are there")		\
 	NEED(task_work_add,	"CONFIG_MMU",		"restore: the gate")			\
 	NEED(set_mm_exe_file,	"CONFIG_MMU",		"restore: /proc/PID/exe")		\
+	WANT(ksys_mmap_pgoff,	"CONFIG_MMU",		"restore of huge pages")		\
 	ADDR(do_no_restart_syscall, "CONFIG_MMU",	"restart blocks")			\
 	ADDR(hrtimer_nanosleep_restart, "CONFIG_MMU",	"restart blocks of nanosleep")		\
 	ADDR(do_restart_poll,	"CONFIG_MMU",		"restart blocks of poll")		\

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * x86: what a frozen task shows, for native, ia32 and x32 code and tasks that mix them.  The other direction is in
+ * restore.c.
+ *
+ * A task is no longer of one kind: bitness is that of its code segment at this moment, the address limit is a flag of
+ * the thread, and each system call says for itself by which ABI it was made.
+ */
+#include <linux/elf.h>
+#include <linux/kprobes.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/ptrace.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task_stack.h>
+#include <asm/cpufeature.h>
+#include <asm/ptrace.h>
+#include <asm/sighandling.h>
+#include <asm/syscall.h>
+#include <asm/unistd.h>
+#include <asm/vdso.h>
+
+#include "arch.h"
+
+CRK_ARCH_SYMBOLS(CRK_SYMBOL_DEFINE_CALL, CRK_SYMBOL_DEFINE_CALL, CRK_SYMBOL_DEFINE_ADDR, CRK_SYMBOL_DEFINE_ADDR)
+
+const struct crk_symbol crk_arch_symbols[] = {
+	CRK_ARCH_SYMBOLS(CRK_SYMBOL_NEED, CRK_SYMBOL_WANT, CRK_SYMBOL_ADDR, CRK_SYMBOL_SEEK)
+	{}
+};
+
+int crk_arch_init(void)
+{
+	return 0;
+}
+
+static unsigned long *x86_kernel_arg(struct pt_regs *regs, unsigned int n)
+{
+	unsigned long *const args[] = { &regs->di, &regs->si, &regs->dx, &regs->cx, &regs->r8, &regs->r9 };
+
+	return n < ARRAY_SIZE(args) ? args[n] : NULL;
+}
+NOKPROBE_SYMBOL(x86_kernel_arg);
+
+static u32 x86_view_machine(struct task_struct *t)
+{
+	return user_64bit_mode(task_pt_regs(t)) ? EM_X86_64 : EM_386;
+}
+
+/* the older forms of the FPU state are parts of NT_X86_XSTATE; I/O permissions cannot be given back */
+static bool x86_want_regset(struct task_struct *t, const struct user_regset *rs)
+{
+	switch (rs->core_note_type) {
+	case NT_PRFPREG:
+	case NT_PRXFPREG:
+		return !boot_cpu_has(X86_FEATURE_XSAVE);
+	case NT_386_IOPERM:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* ---- the interrupted system call ---- */
+
+/*
+ * Calls that end with EINTR when a freeze interrupts them, though no signal is handled, and that may just begin again:
+ * nothing has been taken or done, and a timeout among the arguments is relative.  -1 pads.
+ */
+static const struct {
+	s16 native, compat, x32;
+} eintr_calls[] = {
+	{ 232, 256, 232 },	/* epoll_wait */
+	{ 281, 319, 281 },	/* epoll_pwait */
+	{ 441, 441, 441 },	/* epoll_pwait2 */
+	{ 65, -1, 65 },		/* semop */
+	{ 220, 420, 220 },	/* semtimedop, _time64 */
+	{ -1, 117, -1 },	/* ipc: semop, semtimedop, msgrcv */
+	{ 128, 177, 523 },	/* rt_sigtimedwait */
+	{ -1, 421, -1 },	/* rt_sigtimedwait_time64 */
+	{ 208, 247, 208 },	/* io_getevents */
+	{ 333, 385, 333 },	/* io_pgetevents */
+	{ -1, 416, -1 },	/* io_pgetevents_time64 */
+	{ 0, 3, 0 },		/* read, from a socket with SO_RCVTIMEO */
+	{ 19, 145, 515 },	/* readv */
+	{ 45, 371, 517 },	/* recvfrom */
+	{ 47, 372, 519 },	/* recvmsg */
+	{ 43, -1, 43 },		/* accept */
+	{ 288, 364, 288 },	/* accept4 */
+	{ -1, 102, -1 },	/* socketcall */
+};
+
+static bool begins_again(u32 abi, s32 nr)
+{
+	s16 known;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(eintr_calls); i++) {
+		known = abi == CRK_ABI_COMPAT ? eintr_calls[i].compat :
+			abi == CRK_ABI_X32 ? eintr_calls[i].x32 : eintr_calls[i].native;
+		if (known >= 0 && known == nr)
+			return true;
+	}
+	return false;
+}
+
+/* a signal that is going to be handled makes EINTR what it should be */
+static bool has_signal(struct task_struct *t)
+{
+	sigset_t pending;
+
+	sigorsets(&pending, &t->pending.signal, &t->signal->shared_pending.signal);
+	sigandnsets(&pending, &pending, &t->blocked);
+	return !sigisemptyset(&pending);
+}
+
+static u32 syscall_state(struct task_struct *t, const struct crk_rec_thread *rec, long result)
+{
+	switch (result) {
+	case -ERESTARTSYS:
+	case -ERESTARTNOINTR:
+		return CRK_SYSCALL_RESTART;
+	case -ERESTARTNOHAND:
+		return CRK_SYSCALL_NOHAND;
+	case -ERESTART_RESTARTBLOCK:
+		return CRK_SYSCALL_BLOCK;
+	case -EINTR:
+		if (begins_again(rec->syscall_abi, rec->syscall_nr) && !has_signal(t))
+			return CRK_SYSCALL_EINTR;
+		break;
+	}
+	return CRK_SYSCALL_DONE;
+}
+
+/*
+ * orig_ax is 32 bits wide for a 32-bit entry, and a 32-bit register view gives it back without its sign; so -1,
+ * "no system call", is looked for in the low half.
+ */
+static void x86_get_thread(struct task_struct *t, struct crk_rec_thread *rec)
+{
+	struct pt_regs *regs = task_pt_regs(t);
+	u32 status = READ_ONCE(task_thread_info(t)->status);
+	long result = regs->ax;
+
+	if (!user_64bit_mode(regs))
+		rec->flags |= CRK_THREAD_COMPAT;
+	if (test_tsk_thread_flag(t, TIF_ADDR32))
+		rec->flags |= CRK_THREAD_ADDR32;
+	if ((s32)regs->orig_ax == -1) {
+		rec->syscall = CRK_SYSCALL_NONE;
+		return;
+	}
+	rec->syscall_nr = regs->orig_ax;
+	if (status & (TS_COMPAT | TS_I386_REGS_POKED)) {
+		rec->syscall_abi = CRK_ABI_COMPAT;
+		result = (s32)result;
+	} else if (regs->orig_ax & __X32_SYSCALL_BIT) {
+		rec->syscall_abi = CRK_ABI_X32;
+		rec->syscall_nr &= ~__X32_SYSCALL_BIT;
+	}
+	if (rec->syscall == CRK_SYSCALL_NONE)
+		rec->syscall = syscall_state(t, rec, result);
+}
+
+/* ---- the address space ---- */
+
+static const char *special_name(struct vm_area_struct *vma)
+{
+	if (!vma || vma->vm_file || !vma->vm_ops || !vma->vm_ops->name)
+		return "";
+	return vma->vm_ops->name(vma) ?: "";
+}
+
+/* the data of the vDSO lies right before it, in one to three mappings; a process may have unmapped it all */
+static void get_vdso(struct mm_struct *mm, struct crk_rec_mm *rec)
+{
+	unsigned long start = (unsigned long)mm->context.vdso, end;
+	struct vm_area_struct *vma = start ? find_vma(mm, start) : NULL;
+
+	if (!vma || vma->vm_start != start || strcmp(special_name(vma), "[vdso]"))
+		return;
+	rec->vdso = start;
+	end = vma->vm_end;
+	while (start) {
+		vma = find_vma(mm, start - 1);
+		if (!vma || vma->vm_end != start || strncmp(special_name(vma), "[vvar", 5))
+			break;
+		start = vma->vm_start;
+		rec->vvar = start;
+	}
+	rec->vdso_len = end - start;
+}
+
+static void x86_get_mm(struct mm_struct *mm, struct crk_rec_mm *rec)
+{
+	bool ia32 = crk_x86_context_flag(mm, UPROBE_IA32), vsyscall = crk_x86_context_flag(mm, HAS_VSYSCALL);
+
+	/* an exec of x32 leaves no flag, one of a native program always HAS_VSYSCALL */
+	if (ia32)
+		rec->flags |= CRK_MM_COMPAT | CRK_MM_UPROBE_IA32;
+	else if (!vsyscall)
+		rec->flags |= CRK_MM_X32;
+	if (vsyscall)
+		rec->flags |= CRK_MM_VSYSCALL;
+#ifdef CONFIG_HAVE_ARCH_COMPAT_MMAP_BASES
+	rec->mmap_compat_base = mm->mmap_compat_base;
+	rec->mmap_compat_legacy_base = mm->mmap_compat_legacy_base;
+#endif
+	get_vdso(mm, rec);
+}
+
+static u32 x86_get_action_abi(unsigned long sa_flags)
+{
+	if (sa_flags & SA_IA32_ABI)
+		return CRK_ACTION_COMPAT;
+	return sa_flags & SA_X32_ABI ? CRK_ACTION_X32 : CRK_ACTION_NATIVE;
+}
+
+const struct crk_arch_ops crk_arch = {
+	.name = "x86",
+	.machine = EM_X86_64,
+	.features = (IS_ENABLED(CONFIG_IA32_EMULATION) ? CRK_FEAT_COMPAT : 0) |
+		    (IS_ENABLED(CONFIG_X86_X32_ABI) ? CRK_FEAT_X32 : 0) |
+		    (IS_ENABLED(CONFIG_SYSVIPC) ? CRK_FEAT_SHMAT : 0),
+	.kernel_arg = x86_kernel_arg,
+	.view_machine = x86_view_machine,
+	.want_regset = x86_want_regset,
+	.get_thread = x86_get_thread,
+	.get_mm = x86_get_mm,
+	.get_action_abi = x86_get_action_abi,
+	.check_mm = crk_x86_check_mm,
+	.set_mm = crk_x86_set_mm,
+	.set_action_abi = crk_x86_set_action_abi,
+	.set_personality = crk_x86_set_personality,
+	.check_thread = crk_x86_check_thread,
+	.check_regset = crk_x86_check_regset,
+	.set_prepare = crk_x86_set_prepare,
+	.set_order = crk_x86_set_order,
+	.set_finish = crk_x86_set_finish,
+	.sys_mremap = crk_x86_sys_mremap,
+	.sys_mprotect = crk_x86_sys_mprotect,
+	.sys_madvise = crk_x86_sys_madvise,
+	.sys_mlock2 = crk_x86_sys_mlock2,
+	.sys_mlockall = crk_x86_sys_mlockall,
+	.sys_mseal = crk_x86_sys_mseal,
+	.sys_shmat = crk_x86_sys_shmat,
+	.sys_prctl = crk_x86_sys_prctl,
+	.sys_setitimer = crk_x86_sys_setitimer,
+	.sys_timer_settime = crk_x86_sys_timer_settime,
+	.map_vdso = crk_x86_map_vdso,
+};
