@@ -90,6 +90,7 @@ RUN(go, crk_go(job, &cmd->go, log))
 #define OPENER	BIT(0)		/* the opener's process only, job->lock is held */
 #define FROZEN	BIT(1)		/* the job holds a frozen cgroup */
 #define GATE	BIT(2)		/* the job is a restore */
+#define RESTORED BIT(3)		/* comes from a task that the opener made: it has its own credentials by then */
 
 /**
  * struct crk_ioctl - one row of the table
@@ -130,8 +131,8 @@ static const struct crk_ioctl crk_ioctls[] = {
 	ROW(READ, run_read, crk_read, CRK_READ_SIZE_VER0, OPENER | FROZEN, LOG(crk_read), RES2(crk_read)),
 	ROW(FILES, run_files, crk_files, CRK_FILES_SIZE_VER0, OPENER | FROZEN, RES(crk_files)),
 	ROW(RESTORE, run_restore, crk_restore, CRK_RESTORE_SIZE_VER0, OPENER, RES(crk_restore)),
-	ROW(PROGRAM, run_program, crk_program, CRK_PROGRAM_SIZE_VER0, 0, LOG(crk_program)),
-	ROW(PARK, run_park, crk_park, CRK_PARK_SIZE_VER0, 0),
+	ROW(PROGRAM, run_program, crk_program, CRK_PROGRAM_SIZE_VER0, RESTORED, LOG(crk_program)),
+	ROW(PARK, run_park, crk_park, CRK_PARK_SIZE_VER0, RESTORED),
 	ROW(WAIT, run_wait, crk_wait, CRK_WAIT_SIZE_VER0, OPENER | GATE, LOG(crk_wait)),
 	ROW(SET, run_set, crk_set, CRK_SET_SIZE_VER0, OPENER | GATE, LOG(crk_set)),
 	ROW(GO, run_go, crk_go, CRK_GO_SIZE_VER0, OPENER | GATE, LOG(crk_go)),
@@ -189,7 +190,7 @@ static long crk_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 	row = &crk_ioctls[array_index_nospec(_IOC_NR(nr), ARRAY_SIZE(crk_ioctls))];
 	if (!row->run)
 		return -ENOTTY;
-	if (!checkpoint_restore_ns_capable(current_user_ns()))
+	if (!(row->need & RESTORED) && !checkpoint_restore_ns_capable(current_user_ns()))
 		return -EPERM;
 	if (get_user(size, (u32 __user *)uptr))
 		return -EFAULT;

@@ -7,9 +7,9 @@
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/prctl.h>
-#include <linux/shm.h>
 #include <linux/syscalls.h>
 #include <linux/uaccess.h>
+#include <uapi/linux/shm.h>
 
 #include "restore.h"
 #include "symbols.h"

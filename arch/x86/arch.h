@@ -6,6 +6,7 @@
 #ifndef _CRK_ARCH_X86_H
 #define _CRK_ARCH_X86_H
 
+#include <asm/mmu.h>
 #include <asm/proto.h>
 
 #include "private.h"
@@ -39,6 +40,12 @@ CRK_X86_SYSCALL(timer_settime);
 	NEED(do_arch_prctl_64,	"CONFIG_CHECKPOINT_RESTORE", "restore: the vDSO")
 
 CRK_ARCH_SYMBOLS(CRK_SYMBOL_DECLARE_CALL, CRK_SYMBOL_DECLARE_CALL, CRK_SYMBOL_DECLARE_ADDR, CRK_SYMBOL_DECLARE_ADDR)
+
+/* MM_CONTEXT_* of mm->context.flags: masks in Linux 6.1, later bit numbers */
+static inline unsigned long crk_x86_context_mask(int flag)
+{
+	return MM_CONTEXT_UPROBE_IA32 ? flag : BIT(flag);
+}
 
 /* restore.c: the members of crk_arch with these names */
 int crk_x86_check_mm(const struct crk_rec_mm *in, struct crk_log *log);
