@@ -123,10 +123,15 @@ struct crk_rproc;
  * @dump: fill @fe (its fields are freed by the caller with the arena of files.c) and write the kind's other images;
  *	refuse with one sentence what can't be carried
  * @finish: after all files of the dump; checks that need all of them (both ends of a pipe).  NULL: nothing to do
+ * @plan: before anything is created: refuse what can't be opened here.  NULL: nothing to do
  * @open: make the file in the coordinating process; the new fd (O_CLOEXEC, any number) in @ret.  May call
  *	crk_rfile_get() for files it needs first
  * @connect: in the restored process when all its fds are in place, for kinds that name other fds or the process
- *	(epoll, owner of O_ASYNC, locks, controlling terminal).  NULL: nothing to do
+ *	(epoll, controlling terminal); once per file.  NULL: nothing to do
+ * @process: in each restored process, after all connects: what belongs to a process rather than to one of its
+ *	descriptors (controlling terminal).  NULL: nothing to do
+ * @complete: in the coordinator, for each file that was opened, when all processes and threads exist and are parked.
+ *	NULL: nothing to do
  */
 struct crk_file_ops {
 	const char *name;
@@ -134,14 +139,19 @@ struct crk_file_ops {
 	bool (*probe)(const struct crk_dfile *f);
 	int (*dump)(struct crk_dump *d, const struct crk_dfile *f, FileEntry *fe);
 	int (*finish)(struct crk_dump *d);
+	int (*plan)(struct crk_rst *r, const FileEntry *fe);
 	int (*open)(struct crk_rst *r, const FileEntry *fe, int *ret);
 	int (*connect)(struct crk_rst *r, struct crk_rproc *p, const FileEntry *fe, int fd);
+	int (*process)(struct crk_rst *r, struct crk_rproc *p);
+	int (*complete)(struct crk_rst *r, const FileEntry *fe, int fd);
 };
 
 /* files.c, dump: called by dump.c */
 int crk_files_dump(struct crk_dump *d);			/* files.img, fdinfo-N.img, fs-PID.img of all processes */
 /* id in files.img of a file that is not a descriptor (mapping, cwd, root, exe): kind reg or dir by path */
 int crk_files_dump_path(struct crk_dump *d, struct crk_dproc *p, int fd, const char *link, uint32_t flags, uint32_t *id_ret);
+/* when no file can come any more (after the memory): checks that need all of them, and closes files.img */
+int crk_files_dump_end(struct crk_dump *d);
 void crk_files_dump_free(struct crk_dump *d);
 /* id of a struct file already seen, 0 if none (passed descriptors, epoll targets) */
 uint32_t crk_files_id(struct crk_dump *d, uint64_t file_id);
@@ -154,6 +164,8 @@ const FileEntry *crk_rfile_entry(struct crk_rst *r, uint32_t id);	/* NULL if unk
 /* in the restored process: puts every descriptor at its number, then connects; helper fds are >= r->fd_base */
 int crk_files_install(struct crk_rst *r, struct crk_rproc *p);
 int crk_fs_install(struct crk_rst *r, struct crk_rproc *p);		/* cwd, root, umask */
+/* in the coordinator when all tasks are parked: owners of O_ASYNC, seals; closes the coordinator's copies */
+int crk_files_complete(struct crk_rst *r);
 void crk_files_free(struct crk_rst *r);
 
 /* ---- restore ---- */
