@@ -8,7 +8,6 @@
  *
  * usage: bench [-l] [-n RUNS] [-d DIR] [-c CRIU] [CASE...]
  */
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

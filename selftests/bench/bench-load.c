@@ -6,7 +6,6 @@
  *
  * usage: load BEATFILE small | mem MIB | threads N | tree N | maps N
  */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
