@@ -226,8 +226,8 @@ static int check_adoption(struct crk_rst *r, const struct crk_rproc *p)
 		;
 	if (above == want)
 		return 0;
-	return crk_fail(-EOPNOTSUPP, "pid %d (%s): cannot become a child of %s %d: pid %d below it would adopt it", p->pid,
-			crk_rproc_comm(p), want ? "pid" : "init, not of", want ? want->pid : above->pid, above ? above->pid : 1);
+	return crk_fail(-EOPNOTSUPP, "pid %d (%s): its parent was pid %d, but pid %d would adopt it", p->pid,
+			crk_rproc_comm(p), want ? want->pid : 1, above ? above->pid : 1);
 }
 
 static int check_shared(struct crk_rst *r, const struct crk_rproc *p)

@@ -234,7 +234,7 @@ static int proc_create(struct crk_rst *r, struct crk_rproc *p)
 	if (p->task && p->task->has_exit_signal)
 		args.exit_signal = p->task->exit_signal;
 	/* the others inherit it */
-	if (!p->parent) {
+	if (!p->parent && r->cgroup_fd >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = r->cgroup_fd;
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Flags of the address space that are no mapping's: which memory goes into core files, transparent huge pages off,
- * dumpable.  They stay with the address space through the memory program; dumpable is lost by a change of
- * credentials, so the module sets it from its record.
+ * dumpable.  The memory program leaves them alone.  Dumpable comes after the credentials of all threads, each of
+ * which may have reset it.
  */
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -44,8 +44,22 @@ static int mm_restore_early(struct crk_rst *r, struct crk_rproc *p)
 	return 0;
 }
 
+static int mm_restore_thread(struct crk_rst *r, struct crk_rproc *p, struct crk_rthread *t)
+{
+	const CrkTaskEntry *te = p->task;
+
+	(void)r;
+	/* 2 is no value that can be asked for: the kernel gives it to programs that change credentials; 0 hides as much */
+	if (t != p->threads || !te || !te->has_dumpable || prctl(PR_GET_DUMPABLE) == (int)te->dumpable)
+		return 0;
+	if (prctl(PR_SET_DUMPABLE, te->dumpable == 1))
+		return crk_err(-errno, "pid %d (%s): cannot make it dumpable again", p->pid, crk_rproc_comm(p));
+	return 0;
+}
+
 const struct crk_prop_ops crk_prop_mm = {
 	.name		= "mm",
 	.dump		= mm_dump,
 	.restore_early	= mm_restore_early,
+	.restore_thread	= mm_restore_thread,
 };
