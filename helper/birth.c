@@ -230,13 +230,21 @@ static int check_adoption(struct crk_rst *r, const struct crk_rproc *p)
 			crk_rproc_comm(p), want ? want->pid : 1, above ? above->pid : 1);
 }
 
-static int check_shared(struct crk_rst *r, const struct crk_rproc *p)
+/* tables of open files and directories are shared by being made with CLONE_FILES, CLONE_FS: by a parent that has it */
+static bool parent_has(const struct crk_rproc *p, const struct crk_rproc *of, const struct crk_rproc *parents_of)
 {
-	(void)r;
-	if ((p->files_of && p->files_of != p->parent) || (p->fs_of && p->fs_of != p->parent))
-		return crk_fail(-EOPNOTSUPP, "pid %d (%s): shares its open files or directories with pid %d, which is not its parent",
-				p->pid, crk_rproc_comm(p), p->files_of ? p->files_of->pid : p->fs_of->pid);
-	return 0;
+	return !of || (p->parent && (p->parent == of || parents_of == of));
+}
+
+static int check_shared(const struct crk_rproc *p)
+{
+	const struct crk_rproc *parent = p->parent;
+
+	if (parent_has(p, p->files_of, parent ? parent->files_of : NULL) &&
+	    parent_has(p, p->fs_of, parent ? parent->fs_of : NULL))
+		return 0;
+	return crk_fail(-EOPNOTSUPP, "pid %d (%s): shares its open files or directories with pid %d, which its parent does not",
+			p->pid, crk_rproc_comm(p), p->files_of ? p->files_of->pid : p->fs_of->pid);
 }
 
 static int link_children(struct crk_rst *r)
@@ -282,7 +290,7 @@ int crk_birth_plan(struct crk_rst *r)
 	for (i = 0; i < r->nr_procs; i++) {
 		ret = place_group(r, &r->procs[i]);
 		ret = ret ?: check_adoption(r, &r->procs[i]);
-		ret = ret ?: check_shared(r, &r->procs[i]);
+		ret = ret ?: check_shared(&r->procs[i]);
 		if (ret)
 			return ret;
 	}

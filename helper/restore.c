@@ -113,6 +113,7 @@ static int phase_wait(struct crk_rst *r)
 		ret = crk_dev_wait(r->dev, WAIT_LOOK_MS, &out);
 		if (ret != -ETIMEDOUT && ret != -EINTR)
 			return ret;
+		crk_sync_parked(r, out.out_nr_parked);
 		ret = crk_sync_check(r);
 		if (ret)
 			return ret;

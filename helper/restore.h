@@ -44,6 +44,7 @@ struct crk_sync {
 	uint32_t abort;			/* nobody may come into being any more */
 	uint32_t barrier[CRK_NR_BARRIERS];	/* how many have arrived */
 	uint32_t barrier_nr[CRK_NR_BARRIERS];	/* how many there are */
+	uint32_t parked;		/* all are parked but those that crk_sync_close_last() holds back */
 	/* the same in all processes since they are made after these are set */
 	int log_fd;			/* where processes of the restore write their messages */
 	struct crk_birth *births;	/* those of r->procs, then stand-ins */
@@ -80,6 +81,12 @@ int crk_sync_arrive(struct crk_sync *s, enum crk_barrier b);	/* and wait for all
 int crk_sync_wait(struct crk_rst *r, enum crk_barrier b);
 /* the coordinator: has any process given up or died?  0, or -ECANCELED and the reason is said */
 int crk_sync_check(struct crk_rst *r);
+/*
+ * A process whose open files others share closes the helper's descriptors in its memory program; the others may need
+ * them until they are parked, so it comes last.  The coordinator calls _parked() while it waits.
+ */
+void crk_sync_close_last(struct crk_rst *r, const struct crk_rproc *p);
+void crk_sync_parked(struct crk_rst *r, uint32_t nr);
 void crk_sync_drain_log(struct crk_rst *r, bool failed);	/* messages of the processes to standard error */
 
 /* tree.c: returns when the tree stands; its processes then go on by themselves until they park */

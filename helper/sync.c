@@ -141,6 +141,40 @@ int crk_sync_wait(struct crk_rst *r, enum crk_barrier b)
 	return load(&s->failed) ? -ECANCELED : 0;
 }
 
+static bool has_sharers(const struct crk_rst *r, const struct crk_rproc *p)
+{
+	size_t i;
+
+	for (i = 0; i < r->nr_procs; i++)
+		if (r->procs[i].files_of == p)
+			return true;
+	return false;
+}
+
+void crk_sync_close_last(struct crk_rst *r, const struct crk_rproc *p)
+{
+	struct crk_sync *s = r->sync;
+
+	if (!has_sharers(r, p))
+		return;
+	while (!load(&s->parked))
+		futex_wait(&s->parked, 0, 0);
+}
+
+void crk_sync_parked(struct crk_rst *r, uint32_t nr)
+{
+	struct crk_sync *s = r->sync;
+	uint32_t nr_closers = 0;
+	size_t i;
+
+	for (i = 0; i < r->nr_procs; i++)
+		nr_closers += has_sharers(r, &r->procs[i]);
+	if (!nr_closers || load(&s->parked) || nr + nr_closers < r->nr_tasks)
+		return;
+	__atomic_store_n(&s->parked, 1, __ATOMIC_SEQ_CST);
+	futex_wake(&s->parked);
+}
+
 void crk_sync_drain_log(struct crk_rst *r, bool failed)
 {
 	struct crk_sync *s = r->sync;

@@ -173,7 +173,10 @@ static int proc_complete(struct crk_rst *r, struct crk_rproc *p)
 	ret = ret ?: crk_fs_install(r, p);
 	ret = ret ?: crk_threads_create(r, p);
 	ret = ret ?: crk_props_thread(r, p, &p->threads[0]);
-	return ret ?: crk_mem_run(r, p);
+	if (ret)
+		return ret;
+	crk_sync_close_last(r, p);
+	return crk_mem_run(r, p);
 }
 
 static void __attribute__((noreturn)) proc_main(struct crk_rst *r, struct crk_rproc *p)

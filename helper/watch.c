@@ -18,6 +18,20 @@
 /* how long to wait for the killed to be gone */
 #define WATCH_GONE_MS	10000
 
+/* dead and waiting for a parent that may be slow, as init is on some systems */
+static bool is_zombie(pid_t pid)
+{
+	_cleanup_free_ char *stat = NULL;
+	const char *state;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (read_file_at(AT_FDCWD, path, &stat, NULL))
+		return true;
+	state = strrchr(stat, ')');
+	return state && state[1] && (state[2] == 'Z' || state[2] == 'X');
+}
+
 void crk_watch_kill_all(struct crk_sync *s)
 {
 	bool left;
@@ -25,6 +39,8 @@ void crk_watch_kill_all(struct crk_sync *s)
 	int ms;
 	pid_t pid;
 
+	/* orphans come to us, if we are above them, and don't wait for init */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	/* who is just being born sees this, or is seen below */
 	__atomic_store_n(&s->abort, 1, __ATOMIC_SEQ_CST);
 	for (ms = 0; ms < WATCH_GONE_MS; ms += 5) {
@@ -34,12 +50,11 @@ void crk_watch_kill_all(struct crk_sync *s)
 			if (!pid)
 				continue;
 			kill(pid, SIGKILL);
-			/* its parent may be us, or one that is dead and leaves it to init */
 			waitpid(pid, NULL, WNOHANG | __WALL);
-			if (!kill(pid, 0) || errno != ESRCH)
-				left = true;
-			else
+			if ((kill(pid, 0) && errno == ESRCH) || (ms >= 20 && is_zombie(pid)))
 				__atomic_store_n(&s->alive[i], 0, __ATOMIC_SEQ_CST);
+			else
+				left = true;
 		}
 		/* one more look for births that were under way in the first */
 		if (!left && ms)
