@@ -205,8 +205,12 @@ static int read_process(struct crk_rst *r, struct crk_rproc *p, const PstreeEntr
 		return crk_fail(-EBADMSG, "pstree.img: pid %d comes before its parent %d", p->pid, p->ppid);
 	ret = read_threads(r, p, e);
 	ret = ret ?: read_task(r, p);
-	if (ret || p->zombie)
+	if (ret)
 		return ret;
+	if (p->task->orphan)
+		p->ppid = 0;
+	if (p->zombie)
+		return 0;
 	r->nr_tasks += p->nr_threads;
 	return read_shared(r, p);
 }

@@ -159,11 +159,12 @@ static int ids_fill(const struct crk_dump *d, const struct crk_dproc *p, CoreEnt
 	return crk_img_write_one(d->dir, CRK_IMG_IDS, p->pid, &ids->base);
 }
 
-static int entry_fill(const struct crk_dproc *p, CrkTaskEntry *te)
+static int entry_fill(const struct crk_dproc *p, const struct crk_dproc *root, CrkTaskEntry *te)
 {
 	size_t i;
 
 	te->pid = p->pid;
+	te->has_orphan = te->orphan = !p->parent && p != root;
 	te->has_exit_signal = p->leader->exit_signal >= 0;
 	te->exit_signal = te->has_exit_signal ? p->leader->exit_signal : 0;
 	te->has_start_boottime_ns = te->has_utime_ns = te->has_stime_ns = true;
@@ -232,13 +233,14 @@ static int images_write(struct crk_dump *d, const struct crk_dproc *p, const Crk
 	return ret ?: crk_img_write_one(d->dir, CRK_IMG_CRK_TASK, p->pid, &te->base);
 }
 
-static int proc_fill(struct crk_dump *d, struct crk_dproc *p, CrkTaskEntry *te, CoreEntry **cores)
+static int proc_fill(struct crk_dump *d, struct crk_dproc *p, const struct crk_dproc *root, CrkTaskEntry *te,
+		     CoreEntry **cores)
 {
 	size_t i;
 	int ret;
 
 	ret = p->zombie ? 0 : refuse_shared(d, p);
-	ret = ret ?: entry_fill(p, te);
+	ret = ret ?: entry_fill(p, root, te);
 	for (i = 0; i < p->nr_threads && !ret; i++) {
 		cores[i] = msg_new(CoreEntry, core_entry__init);
 		ret = cores[i] ? core_fill(p, i, cores[i]) : -ENOMEM;
@@ -252,14 +254,14 @@ static int proc_fill(struct crk_dump *d, struct crk_dproc *p, CrkTaskEntry *te, 
 	return ret;
 }
 
-static int proc_dump(struct crk_dump *d, struct crk_dproc *p)
+static int proc_dump(struct crk_dump *d, struct crk_dproc *p, const struct crk_dproc *root)
 {
 	CrkTaskEntry *te = msg_new(CrkTaskEntry, crk_task_entry__init);
 	CoreEntry **cores = calloc(p->nr_threads, sizeof(*cores));
 	size_t i;
 	int ret;
 
-	ret = te && cores ? proc_fill(d, p, te, cores) : -ENOMEM;
+	ret = te && cores ? proc_fill(d, p, root, te, cores) : -ENOMEM;
 	ret = ret ?: images_write(d, p, te, cores);
 	for (i = 0; cores && i < p->nr_threads; i++)
 		if (cores[i])
@@ -270,14 +272,15 @@ static int proc_dump(struct crk_dump *d, struct crk_dproc *p)
 	return ret;
 }
 
-static int pstree_put(struct crk_img *img, const struct crk_dproc *p)
+/* orphans show as children of the root: readers of pstree.img want one tree */
+static int pstree_put(struct crk_img *img, const struct crk_dproc *p, const struct crk_dproc *root)
 {
 	PstreeEntry e = PSTREE_ENTRY__INIT;
 	size_t i;
 	int ret;
 
 	e.pid = p->pid;
-	e.ppid = p->parent ? p->parent->pid : 0;
+	e.ppid = p->parent ? p->parent->pid : p == root ? 0 : root->pid;
 	e.pgid = p->leader->pgid;
 	e.sid = p->leader->sid;
 	e.n_threads = p->nr_threads;
@@ -297,37 +300,50 @@ static bool is_left_out(const struct crk_dproc *p)
 	return p->zombie && !p->parent;
 }
 
+static struct crk_dproc *find_root(struct crk_dump *d)
+{
+	struct crk_dproc *p = d->opts->tree ? crk_dump_proc(d, d->opts->tree) : NULL;
+
+	if (p && !p->parent && !p->zombie)
+		return p;
+	for (p = d->procs; p < d->procs + d->nr_procs; p++)
+		if (!p->parent && !p->zombie)
+			return p;
+	return NULL;
+}
+
 /* @p with its parents before it, @done says who is written already */
-static int tree_put(struct crk_dump *d, struct crk_img *img, struct crk_dproc *p, bool *done)
+static int tree_put(struct crk_dump *d, struct crk_img *img, struct crk_dproc *p, const struct crk_dproc *root, bool *done)
 {
 	int ret;
 
 	if (done[p - d->procs] || is_left_out(p))
 		return 0;
 	done[p - d->procs] = true;
-	ret = p->parent ? tree_put(d, img, p->parent, done) : 0;
-	ret = ret ?: pstree_put(img, p);
-	return ret ?: proc_dump(d, p);
+	ret = p->parent ? tree_put(d, img, p->parent, root, done) : 0;
+	ret = ret ?: pstree_put(img, p, root);
+	return ret ?: proc_dump(d, p, root);
 }
 
 int crk_task_dump(struct crk_dump *d)
 {
-	struct crk_dproc *root = d->opts->tree ? crk_dump_proc(d, d->opts->tree) : NULL;
 	_cleanup_free_ bool *done = calloc(d->nr_procs, sizeof(*done));
+	struct crk_dproc *root = find_root(d);
 	struct crk_img *img = NULL;
 	int ret, err;
 	size_t i;
 
 	if (!done)
 		return crk_oom();
+	if (!root)
+		return crk_fail(-ESRCH, "no process of the cgroup is alive");
 	ret = crk_img_create(d->dir, CRK_IMG_PSTREE, 0, &img);
 	if (ret)
 		return ret;
 	/* the root is the first one */
-	if (root && !root->parent)
-		ret = tree_put(d, img, root, done);
+	ret = tree_put(d, img, root, root, done);
 	for (i = 0; i < d->nr_procs && !ret; i++)
-		ret = tree_put(d, img, &d->procs[i], done);
+		ret = tree_put(d, img, &d->procs[i], root, done);
 	err = crk_img_close(img);
 	return ret ?: err;
 }
