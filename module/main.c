@@ -154,8 +154,11 @@ static int job_run(struct crk_job *job, const struct crk_ioctl *row, union crk_c
 {
 	int ret;
 
-	if (!(row->need & OPENER))
+	if (!(row->need & OPENER)) {
+		if (row->need & RESTORED && !smp_load_acquire(&job->gate))
+			return -EBUSY;
 		return row->run(job, cmd, log);
+	}
 	if (!is_opener(job))
 		return -EPERM;
 	ret = mutex_lock_interruptible(&job->lock);
