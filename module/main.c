@@ -245,7 +245,10 @@ static int crk_flush(struct file *file, fl_owner_t files)
 {
 	struct crk_job *job = file->private_data;
 
-	if (is_opener(job) && files && !iterate_fd(files, 0, is_this_file, file))
+	if (!is_opener(job))
+		return 0;
+	/* at exit the table is torn down as a whole, and its entries may still be there */
+	if (current->flags & PF_EXITING || (files && !iterate_fd(files, 0, is_this_file, file)))
 		crk_job_close(job);
 	return 0;
 }
