@@ -150,6 +150,7 @@ void crk_parked_leave(struct crk_parked *p);		/* the last thing that a work func
 void crk_park_work(struct callback_head *work);
 void crk_user_pointers_drop(void);			/* current */
 void crk_gate_fail(struct crk_gate *gate, struct task_struct *t, u32 op, int err, const char *text);
+int crk_gate_failure(struct crk_gate *gate, struct crk_log *log, int ret);	/* what failed, into the log; @ret */
 
 /* program.c */
 void crk_prog_destroy(struct crk_prog *prog);

@@ -289,6 +289,8 @@ int crk_set(struct crk_job *job, struct crk_set *cmd, struct crk_log *log)
 			ret = all_do(gate, recs, cmd->recs_len, log, one_check);
 			if (!ret)
 				ret = all_do(gate, recs, cmd->recs_len, log, one_apply);
+		} else if (gate->state == CRK_GATE_DEAD) {
+			ret = crk_gate_failure(gate, log, -ESRCH);
 		} else {
 			ret = crk_log(log, -EBUSY, "%u of %u tasks are parked", gate->nr_parked, gate->nr_tasks);
 		}

@@ -86,7 +86,7 @@ void crk_gate_kill(struct crk_job *job)
 		crk_gate_fail(job->gate, NULL, CRK_NO_OP, -EINTR, "the restore was given up");
 }
 
-static int failure_log(struct crk_gate *gate, struct crk_log *log, int ret)
+int crk_gate_failure(struct crk_gate *gate, struct crk_log *log, int ret)
 {
 	lockdep_assert_held(&gate->lock);
 	if (gate->fail_pid)
@@ -401,7 +401,7 @@ int crk_wait(struct crk_job *job, struct crk_wait *cmd, struct crk_log *log)
 		cmd->out_pid = pid_vnr(gate->fail_pid);
 		cmd->out_bad_op = gate->fail_op;
 		cmd->out_err = -gate->fail_err;
-		return failure_log(gate, log, -ECHILD);
+		return crk_gate_failure(gate, log, -ECHILD);
 	}
 	if (left < 0)
 		return -EINTR;
@@ -418,7 +418,7 @@ static int gate_ready(struct crk_gate *gate, struct crk_log *log)
 
 	lockdep_assert_held(&gate->lock);
 	if (gate->state == CRK_GATE_DEAD)
-		return failure_log(gate, log, -ESRCH);
+		return crk_gate_failure(gate, log, -ESRCH);
 	if (gate->nr_parked != gate->nr_tasks || gate->nr_ready != gate->nr_tasks)
 		return crk_log(log, -EBUSY, "%u of %u tasks are parked, %u have their state",
 			       gate->nr_parked, gate->nr_tasks, gate->nr_ready);
@@ -426,7 +426,7 @@ static int gate_ready(struct crk_gate *gate, struct crk_log *log)
 		if (!fatal_signal_pending(p->task))
 			continue;
 		gate_fail(gate, p->task, CRK_NO_OP, -ESRCH, "killed before the restore was complete");
-		return failure_log(gate, log, -ESRCH);
+		return crk_gate_failure(gate, log, -ESRCH);
 	}
 	return 0;
 }

@@ -62,6 +62,8 @@ void crk_x86_set_mm(struct mm_struct *mm, const struct crk_rec_mm *in)
 {
 	mm->mmap_compat_base = in->mmap_compat_base;
 	mm->mmap_compat_legacy_base = in->mmap_compat_legacy_base;
+	if (!in->vdso)
+		mm->context.vdso = NULL;	/* the helper's is not there any more */
 	context_flag_set(mm, MM_CONTEXT_HAS_VSYSCALL, in->flags & CRK_MM_VSYSCALL);
 	context_flag_set(mm, MM_CONTEXT_UPROBE_IA32, in->flags & CRK_MM_UPROBE_IA32);
 }

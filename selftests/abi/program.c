@@ -35,7 +35,7 @@
 #define DATA		0x20000000UL
 #define STAGE		0x30000000UL
 #define RETURNED	7		/* exit status of a child whose ioctl came back */
-#define MAX_THREADS	4
+#define MAX_THREADS	128
 
 /* ---- what the new process executes: each piece begins at the start of the code page ---- */
 
@@ -59,6 +59,27 @@ PIECE(code_slept, "syscall; neg %eax; lea 40(%rax), %edi; mov $231, %eax; syscal
 PIECE(code_pause, "1: mov $34, %eax; syscall; jmp 1b");
 #define CODE_AFTER_SYSCALL	(CODE + 2)
 
+/* 32 bit: anonymous mmap2() by int $0x80, then exit(47) if it gave an address, exit(1) if an error */
+PIECE(code_ia32, ".code32; mov $192, %eax; xor %ebx, %ebx; mov $4096, %ecx; mov $3, %edx; mov $0x22, %esi;"
+		 "mov $-1, %edi; xor %ebp, %ebp; int $0x80; mov $1, %ebx; cmp $0xfffff000, %eax; jae 1f;"
+		 "movl $2, (%eax); mov $47, %ebx; 1: mov $1, %eax; int $0x80; .code64");
+/* 32 bit, behind an interrupted call: exit(40 - its result) */
+PIECE(code_ia32_slept, ".code32; int $0x80; neg %eax; lea 40(%eax), %ebx; mov $1, %eax; int $0x80; .code64");
+/* x32: exit_group(48) by its own number */
+PIECE(code_x32, "mov $48, %edi; mov $0x400000e7, %eax; syscall; mov $1, %edi; mov $231, %eax; syscall");
+
+struct regs32 {
+	uint32_t ebx, ecx, edx, esi, edi, ebp, eax, ds, es, fs, gs, orig_eax, eip, cs, eflags, esp, ss;
+};
+
+static void regs32_init(struct regs32 *r)
+{
+	*r = (struct regs32){
+		.eip = CODE, .esp = DATA + PAGE, .cs = 0x23, .ss = 0x2b, .ds = 0x2b, .es = 0x2b, .eflags = 0x202,
+		.orig_eax = -1U,
+	};
+}
+
 static void regs_init(struct user_regs_struct *r, unsigned long arg)
 {
 	*r = (struct user_regs_struct){
@@ -73,7 +94,7 @@ static void regs_init(struct user_regs_struct *r, unsigned long arg)
 
 struct recs {
 	size_t len;
-	char buf[16384];
+	char buf[131072];
 };
 
 static void *rec_add(struct recs *r, unsigned int type, size_t size)
@@ -114,21 +135,27 @@ static void set_add(struct recs *r, unsigned int note, const void *data, size_t 
 	memcpy(set->data, data, len);
 }
 
-static struct crk_rec_thread *thread_add(struct recs *r, pid_t tgid, pid_t tid, const struct user_regs_struct *regs)
+static struct crk_rec_thread *machine_thread_add(struct recs *r, pid_t tgid, pid_t tid, unsigned int machine,
+						 const void *regs, size_t len)
 {
 	struct crk_rec_task *task = rec_add(r, CRK_REC_TASK, sizeof(*task));
 	struct crk_rec_thread *t;
 
 	task->tid = tid;
 	task->tgid = tgid;
-	task->machine = MACHINE;
-	set_add(r, NT_PRSTATUS, regs, sizeof(*regs));
+	task->machine = machine;
+	set_add(r, NT_PRSTATUS, regs, len);
 	t = rec_add(r, CRK_REC_THREAD, sizeof(*t));
 	t->syscall_nr = -1;
 	t->altstack_flags = SS_DISABLE;
 	t->timer_slack_ns = 50000;
 	strcpy((char *)t->comm, "restored");
 	return t;
+}
+
+static struct crk_rec_thread *thread_add(struct recs *r, pid_t tgid, pid_t tid, const struct user_regs_struct *regs)
+{
+	return machine_thread_add(r, tgid, tid, MACHINE, regs, sizeof(*regs));
 }
 
 /* ---- the child ---- */
@@ -138,6 +165,7 @@ struct plan {
 	unsigned int nr;
 	unsigned int nr_threads;
 	unsigned int close_from;
+	bool makes_timer;	/* POSIX timer 0 */
 	struct recs recs;
 };
 
@@ -184,6 +212,8 @@ static void child_main(void)
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	report->tid[0] = getpid();
+	if (child_plan->makes_timer && syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &(int){ 0 }))
+		_exit(98);
 	for (i = 1; i < child_plan->nr_threads; i++) {
 		if (pthread_create(&thread, NULL, child_thread, (void *)i))
 			_exit(99);
@@ -388,6 +418,26 @@ TEST_F(crk, two_threads)
 	EXPECT_EQ(44, child_status(self));
 }
 
+/* one stays and ends the process, the others come from the gate and exit */
+TEST_F(crk, many_threads)
+{
+	struct user_regs_struct regs;
+	int i;
+
+	self->plan.nr_threads = MAX_THREADS;
+	PLAN_CODE(code_threads);
+	child_begin(_metadata, self);
+	ALL_PARKED();
+	leader_state(self);
+	for (i = 1; i < MAX_THREADS; i++) {
+		regs_init(&regs, 44);
+		thread_add(&self->set, self->pid, report->tid[i], &regs);
+	}
+	SET();
+	GO();
+	EXPECT_EQ(44, child_status(self));
+}
+
 TEST_F(crk, fpu_registers)
 {
 	struct user_fpregs_struct fp = { .cwd = 0x37f, .mxcsr = 0x1f80, .mxcr_mask = 0xffff };
@@ -582,18 +632,94 @@ TEST_F(crk, posix_timer_counts_from_go)
 	struct crk_rec_posix_timer *pt = rec_add(&self->plan.recs, CRK_REC_POSIX_TIMER, sizeof(*pt));
 	uint64_t start;
 
-	pt->id = 12345;			/* nobody made it */
 	pt->flags = CRK_TIMER_ARMED;
 	pt->remaining_ns = 300000000;
+	self->plan.makes_timer = true;
 	PLAN_CODE(code_pause);
 	child_begin(_metadata, self);
 	ALL_PARKED();
 	leader_state(self);
 	SET();
+	usleep(100000);
 	start = now_ns();
-	EXPECT_EQ(-ESRCH, gate_go(self, NULL, 0));
-	EXPECT_EQ(1000 + SIGKILL, child_status(self));
-	EXPECT_GE(10000000000ULL, now_ns() - start);
+	GO();
+	EXPECT_EQ(1000 + SIGALRM, child_status(self));
+	EXPECT_LE(300000000ULL, now_ns() - start);
+}
+
+/* requirement 3.2: a 32-bit task comes back as a native exec would have made it, by a 64-bit helper */
+static void plan_ia32(struct crk_rec_mm *mm)
+{
+	mm->flags = CRK_MM_COMPAT;
+	mm->task_size = 0xffffe000;
+	mm->mmap_base = mm->mmap_legacy_base = 0x80000000;
+}
+
+TEST_F(crk, ia32_process)
+{
+	struct crk_rec_thread *t;
+	struct regs32 regs;
+
+	plan_ia32((void *)self->plan.recs.buf);
+	PLAN_CODE(code_ia32);
+	child_begin(_metadata, self);
+	ALL_PARKED();
+	regs32_init(&regs);
+	t = machine_thread_add(&self->set, self->pid, self->pid, EM_386, &regs, sizeof(regs));
+	t->flags = CRK_THREAD_COMPAT | CRK_THREAD_ADDR32;
+	SET();
+	GO();
+	EXPECT_EQ(47, child_status(self));
+}
+
+TEST_F(crk, ia32_sleep_goes_on)
+{
+	struct crk_rec_thread *t;
+	struct regs32 regs;
+	uint64_t start;
+
+	plan_ia32((void *)self->plan.recs.buf);
+	PLAN_CODE(code_ia32_slept);
+	child_begin(_metadata, self);
+	ALL_PARKED();
+	regs32_init(&regs);
+	regs.eip = CODE_AFTER_SYSCALL;
+	regs.orig_eax = 162;		/* nanosleep */
+	regs.eax = -516;
+	t = machine_thread_add(&self->set, self->pid, self->pid, EM_386, &regs, sizeof(regs));
+	t->flags = CRK_THREAD_COMPAT | CRK_THREAD_ADDR32;
+	t->syscall = CRK_SYSCALL_BLOCK;
+	t->syscall_abi = CRK_ABI_COMPAT;
+	t->syscall_nr = 162;
+	t->restart.kind = CRK_RESTART_NANOSLEEP;
+	t->restart.flags = CRK_RESTART_HAS_TIME | CRK_RESTART_COMPAT_TIME;
+	t->restart.clockid = CLOCK_MONOTONIC;
+	t->restart.remaining_ns = 200000000;
+	SET();
+	start = now_ns();
+	GO();
+	EXPECT_EQ(40, child_status(self));
+	EXPECT_LE(200000000ULL, now_ns() - start);
+}
+
+TEST_F(crk, x32_process)
+{
+	struct crk_rec_mm *mm = (void *)self->plan.recs.buf;
+	struct user_regs_struct regs;
+	struct crk_rec_thread *t;
+
+	if (syscall(0x40000000 + SYS_getpid) < 0)
+		SKIP(return, "no x32: the kernel wants syscall.x32=y");
+	mm->flags = CRK_MM_X32;
+	PLAN_CODE(code_x32);
+	child_begin(_metadata, self);
+	ALL_PARKED();
+	regs_init(&regs, 0);
+	t = thread_add(&self->set, self->pid, self->pid, &regs);
+	t->flags = CRK_THREAD_ADDR32;
+	SET();
+	GO();
+	EXPECT_EQ(48, child_status(self));
 }
 
 /* requirement: GO works in a frozen cgroup; the start is one moment for all */
@@ -824,6 +950,26 @@ TEST_F(crk, vdso_of_another_kernel)
 	child_begin(_metadata, self);
 	EXPECT_EQ(-ECHILD, parked_wait(self, &cmd, log, sizeof(log)));
 	EXPECT_NE(NULL, strstr(log, "vDSO of another kernel"))
+		TH_LOG("%s", log);
+	EXPECT_EQ(1000 + SIGKILL, child_status(self));
+}
+
+/* a timer that nobody made: found when the gate is about to open, and then none goes */
+TEST_F(crk, timer_that_is_not_there)
+{
+	struct crk_rec_posix_timer *pt = rec_add(&self->plan.recs, CRK_REC_POSIX_TIMER, sizeof(*pt));
+	char log[512] = "";
+
+	pt->id = 12345;
+	pt->flags = CRK_TIMER_ARMED;
+	pt->remaining_ns = 300000000;
+	PLAN_CODE(code_pause);
+	child_begin(_metadata, self);
+	ALL_PARKED();
+	leader_state(self);
+	SET();
+	EXPECT_EQ(-ESRCH, gate_go(self, log, sizeof(log)));
+	EXPECT_NE(NULL, strstr(log, "POSIX timer 12345"))
 		TH_LOG("%s", log);
 	EXPECT_EQ(1000 + SIGKILL, child_status(self));
 }
