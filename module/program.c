@@ -60,7 +60,7 @@ static int steps_copy(struct crk_prog *prog, const struct crk_program *cmd)
 	u32 i;
 	int ret;
 
-	if (cmd->nr_ops > CRK_OPS_MAX || cmd->op_size < sizeof(struct crk_op) || cmd->op_size > PAGE_SIZE)
+	if (cmd->nr_ops > CRK_OPS_MAX || cmd->op_size < CRK_OP_SIZE_VER0 || cmd->op_size > PAGE_SIZE)
 		return crk_log(prog->log, -EINVAL, "%u records of %u bytes", cmd->nr_ops, cmd->op_size);
 	prog->steps = kvcalloc(cmd->nr_ops ?: 1, sizeof(*prog->steps), GFP_KERNEL_ACCOUNT);
 	if (!prog->steps)

@@ -555,13 +555,13 @@ struct crk_restore {
 #define CRK_IOC_RESTORE		_IO(CRK_IOC_MAGIC, 0x20)
 
 /* CRK_OP_*: struct crk_op.op; @prot is PROT_*, @off and @fd are those of mmap() unless said otherwise */
-#define CRK_OP_MOVE		1	/* move the mapping at @arg, made before the call, to @addr */
+#define CRK_OP_MOVE		1	/* move the mapping at @arg, made before the call, to @addr; runs before all others */
 #define CRK_OP_MAP		2	/* mmap() with CRK_MAP_* in @flags; @page_shift for CRK_MAP_HUGETLB */
-#define CRK_OP_FILL		3	/* read @len bytes at @off of the open file @fd into memory; protections don't matter */
+#define CRK_OP_FILL		3	/* read @len bytes at @off of the regular file @fd; protections don't matter */
 #define CRK_OP_PROTECT		4	/* mprotect() to @prot */
 #define CRK_OP_ADVISE		5	/* madvise(); the advice is @arg: a flag-setting one or MADV_DONTNEED */
 #define CRK_OP_LOCK		6	/* mlock2(); @arg 1: on fault */
-#define CRK_OP_VDSO		7	/* the kernel's vDSO of kind @arg (CRK_VDSO_*), first mapping at @addr, @len in all */
+#define CRK_OP_VDSO		7	/* the kernel's vDSO of kind @arg (CRK_VDSO_*), first mapping at @addr, @len in all, 0 any */
 #define CRK_OP_SHMAT		8	/* attach the SysV segment @arg at @addr, @prot as mapped */
 #define CRK_OP_EXE		9	/* the executable is @fd */
 #define CRK_OP_NAME		10	/* name the anonymous memory: text of at most 79 bytes at @arg in the caller */
@@ -624,11 +624,12 @@ struct crk_op {
  *
  * Called by the leader of a process made by the opener (or by such a process).  The program is checked whole; if it
  * is good the call does not return to userspace: when all other threads are parked everything is unmapped that is
- * not the source of a CRK_OP_MOVE, then the records run in order, then the process waits for CRK_IOC_GO.  A failure
- * after the check kills the process; CRK_IOC_WAIT tells which record it was and why.
+ * not the source of a CRK_OP_MOVE, then the records run in order, moves first, then the process waits for CRK_IOC_GO.
+ * A failure after the check kills all tasks of the restore; CRK_IOC_WAIT tells which record it was and why.  Needs no
+ * capability: the process has the credentials by then that it will have.
  *
- * Errors: EBUSY the job is not a restore, or the process is parked already; EINVAL, EBADF, EOPNOTSUPP a record is
- * wrong, see @out_bad_op and the log.
+ * Errors: EBUSY the job is not a restore or was given up, has all its tasks, or the process is parked already; EPERM the
+ * caller is the opener or shares its memory; EINVAL, EBADF, EOPNOTSUPP a record is wrong, see @out_bad_op and the log.
  */
 struct crk_program {
 	__u32 size;
@@ -652,9 +653,9 @@ struct crk_program {
  * @size: sizeof(struct crk_park) as the caller knows it
  * @flags: 0
  *
- * Does not return to userspace unless it fails.
+ * Does not return to userspace unless it fails.  Needs no capability.
  *
- * Errors: EBUSY the job is not a restore, or it was given up.
+ * Errors: EBUSY, EPERM as CRK_IOC_PROGRAM; EINVAL the caller is a leader.
  */
 struct crk_park {
 	__u32 size;
@@ -702,10 +703,11 @@ struct crk_wait {
  * @log_size: bytes at @log_uptr
  * @out_nr: threads that have their state
  *
- * Called by the opener after CRK_IOC_WAIT.  Each set is checked before it is applied.
+ * Called by the opener after CRK_IOC_WAIT, once for all threads or in parts.  All records are checked before one is applied.
+ * Each thread needs CRK_REC_THREAD and the general registers (NT_PRSTATUS).
  *
  * Errors: EBUSY not all are parked; ESRCH a record names no parked thread; EINVAL a record is wrong; EOPNOTSUPP
- * a register set this kernel or CPU doesn't have.  The log names thread and set.
+ * a register set this kernel or CPU doesn't have or does not take.  The log names thread and set.
  */
 struct crk_set {
 	__u32 size;
