@@ -161,7 +161,7 @@ static bool shares_opener_mm(struct crk_job *job)
 
 struct crk_parked *crk_parked_create(struct crk_job *job)
 {
-	struct crk_gate *gate = smp_load_acquire(&job->gate);
+	struct crk_gate *gate = smp_load_acquire(&job->gate);	/* complete, see crk_gate_create() */
 	struct crk_parked *p;
 	int ret;
 
@@ -251,7 +251,7 @@ static bool gate_enter(struct crk_gate *gate, struct crk_parked *p)
 	return true;
 }
 
-/* timers start when the gate is about to open, so that their remaining time does not pass while others are waited for */
+/* timers start when the gate is about to open: their remaining time must not pass while others are waited for */
 static bool timers_start(struct crk_gate *gate, struct crk_parked *p)
 {
 	int ret;

@@ -256,8 +256,8 @@ void crk_x86_set_prepare(struct task_struct *t, u32 machine)
 }
 
 /*
- * The kernel's own code for interrupted calls does the rest: it runs after us, because TIF_SIGPENDING says so, and finds
- * the frame just as the freezer had left it.
+ * The kernel's own code for interrupted calls does the rest: it runs after us, because TIF_SIGPENDING says so, and
+ * finds the frame just as the freezer had left it.
  */
 void crk_x86_set_finish(const struct crk_rec_thread *in)
 {

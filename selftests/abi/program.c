@@ -18,9 +18,11 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -448,6 +450,54 @@ TEST_F(crk, fpu_registers)
 	leader_state(self);
 	fp.xmm_space[0] = 45;
 	set_add(&self->set, NT_PRFPREG, &fp, sizeof(fp));
+	SET();
+	GO();
+	EXPECT_EQ(45, child_status(self));
+}
+
+/* the whole of the extended state, in the size that this CPU has */
+static size_t xstate_get(char *buf, size_t size)
+{
+	struct iovec iov = { buf, size };
+	pid_t pid = fork();
+
+	if (!pid) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	if (ptrace(PTRACE_GETREGSET, pid, NT_X86_XSTATE, &iov))
+		iov.iov_len = 0;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return iov.iov_len;
+}
+
+TEST_F(crk, extended_state)
+{
+	static char xstate[16384];
+	size_t len = xstate_get(xstate, sizeof(xstate));
+	char log[512] = "";
+
+	if (!len)
+		SKIP(return, "no XSAVE");
+	*(uint64_t *)(xstate + 512) |= 3;	/* x87 and SSE are in it */
+	*(uint32_t *)(xstate + 160) = 45;	/* xmm0 */
+	PLAN_CODE(code_fpu);
+	child_begin(_metadata, self);
+	ALL_PARKED();
+
+	/* of another CPU */
+	leader_state(self);
+	set_add(&self->set, NT_X86_XSTATE, xstate, len - 64);
+	EXPECT_EQ(-EOPNOTSUPP, state_set(self, log, sizeof(log)));
+	EXPECT_NE(NULL, strstr(log, "0x202"))
+		TH_LOG("%s", log);
+
+	self->set.len = 0;
+	leader_state(self);
+	set_add(&self->set, NT_X86_XSTATE, xstate, len);
 	SET();
 	GO();
 	EXPECT_EQ(45, child_status(self));
