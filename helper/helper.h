@@ -132,6 +132,7 @@ struct crk_rproc;
  *	descriptors (controlling terminal).  NULL: nothing to do
  * @complete: in the coordinator, for each file that was opened, when all processes and threads exist and are parked.
  *	NULL: nothing to do
+ * @completes_last: when the coordinator has closed all others
  */
 struct crk_file_ops {
 	const char *name;
@@ -144,6 +145,7 @@ struct crk_file_ops {
 	int (*connect)(struct crk_rst *r, struct crk_rproc *p, const FileEntry *fe, int fd);
 	int (*process)(struct crk_rst *r, struct crk_rproc *p);
 	int (*complete)(struct crk_rst *r, const FileEntry *fe, int fd);
+	bool completes_last;
 };
 
 /* files.c, dump: called by dump.c */

@@ -156,6 +156,12 @@ static int phase_properties(struct crk_rst *r)
 	return ret;
 }
 
+/* what needs every process to exist, and what must not happen before they have put themselves in order */
+static int phase_complete(struct crk_rst *r)
+{
+	return crk_files_complete(r);
+}
+
 /* all pass the gate into the freezer, so that the start is one moment; nothing of the target has run yet */
 static int phase_gate(struct crk_rst *r)
 {
@@ -200,6 +206,7 @@ static const struct phase {
 	{ "memory",	phase_wait,	false },
 	{ "state",	phase_state,	false },	/* registers, when all are parked */
 	{ "properties",	phase_properties, false },
+	{ "complete",	phase_complete,	false },	/* timers run from here: late */
 	{ "gate",	phase_gate,	false },
 	{ "run",	phase_run,	false },
 };
