@@ -114,7 +114,7 @@ int crk_actions_check(const struct crk_rec_actions *in, struct crk_log *log)
 
 void crk_actions_set(const struct crk_rec_actions *in)
 {
-	struct sighand_struct *sighand = current->sighand;
+	struct sighand_struct *sighand = rcu_dereference_protected(current->sighand, true);	/* one's own stays */
 	u32 i;
 
 	spin_lock_irq(&sighand->siglock);

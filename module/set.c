@@ -172,12 +172,16 @@ static int sets_check(const struct thread_recs *tr, struct task_struct *t, struc
 
 static struct crk_parked *parked_find(struct crk_gate *gate, s32 tid)
 {
+	struct crk_parked *p = NULL;
 	struct task_struct *t;
 
 	lockdep_assert_held(&gate->lock);
-	guard(rcu)();
+	rcu_read_lock();
 	t = pid_task(find_vpid(tid), PIDTYPE_PID);
-	return t ? xa_load(&gate->tasks, task_pid_nr(t)) : NULL;
+	if (t)
+		p = xa_load(&gate->tasks, task_pid_nr(t));
+	rcu_read_unlock();
+	return p;
 }
 
 static int off_cpu_wait(struct task_struct *t)

@@ -153,10 +153,13 @@ static const struct file_operations parked_fops = {
 static bool shares_opener_mm(struct crk_job *job)
 {
 	struct task_struct *opener;
+	bool ret;
 
-	guard(rcu)();
+	rcu_read_lock();
 	opener = pid_task(job->opener, PIDTYPE_TGID);
-	return !opener || READ_ONCE(opener->mm) == current->mm;
+	ret = !opener || READ_ONCE(opener->mm) == current->mm;
+	rcu_read_unlock();
+	return ret;
 }
 
 struct crk_parked *crk_parked_create(struct crk_job *job)
