@@ -59,6 +59,14 @@ PIECE(code_fpu, "movd %xmm0, %edi; mov $231, %eax; syscall");
 PIECE(code_slept, "syscall; neg %eax; lea 40(%rax), %edi; mov $231, %eax; syscall");
 /* pause() for ever */
 PIECE(code_pause, "1: mov $34, %eax; syscall; jmp 1b");
+/* the kernel wrote a CPU number into the rseq area at DATA + 0x100, and knows its size and signature: exit_group(49) */
+PIECE(code_rseq, "mov 0x20000104, %ebx; mov $0x20000100, %edi; mov $32, %esi; mov $1, %edx; mov $0x12345678, %r10d;"
+		 "mov $334, %eax; syscall; mov %eax, %edi; test %edi, %edi; jnz 1f; mov %ebx, %edi; test %edi, %edi;"
+		 "js 1f; mov $49, %edi; 1: mov $231, %eax; syscall");
+/* pause() for ever; 64 bytes on, a handler: exit_group(50) if it has its own stack, which ends at STAGE, else 1 */
+PIECE(code_handler, "1: mov $34, %eax; syscall; jmp 1b; .skip 64 - (. - code_handler);"
+		    "mov $1, %edi; lea 0x10000(%rsp), %rax; cmp $0x30000000, %rax; jb 2f; cmp $0x30000000, %rsp;"
+		    "jae 2f; mov $50, %edi; 2: mov $231, %eax; syscall");
 #define CODE_AFTER_SYSCALL	(CODE + 2)
 
 /* 32 bit: anonymous mmap2() by int $0x80, then exit(47) if it gave an address, exit(1) if an error */
@@ -658,6 +666,53 @@ TEST_F(crk, blocked_and_pending_signals)
 	EXPECT_EQ(1000 + SIGUSR2, child_status(self));
 }
 
+TEST_F(crk, handler_and_signal_stack)
+{
+	struct crk_rec_actions *a;
+	struct crk_rec_thread *t;
+	struct crk_op *op;
+
+	a = rec_add(&self->plan.recs, CRK_REC_ACTIONS, sizeof(*a) + 64 * sizeof(a->actions[0]));
+	a->nr = 64;
+	a->actions[SIGUSR1 - 1].handler = CODE + 64;
+	a->actions[SIGUSR1 - 1].restorer = CODE;
+	a->actions[SIGUSR1 - 1].flags = SA_SIGINFO | SA_ONSTACK | 0x04000000;	/* SA_RESTORER */
+	PLAN_CODE(code_handler);
+	op = op_add(&self->plan, CRK_OP_MAP, STAGE - 16 * PAGE, 16 * PAGE);
+	op->flags = CRK_MAP_ANON;
+	op->prot = PROT_READ | PROT_WRITE;
+	child_begin(_metadata, self);
+	ALL_PARKED();
+	t = leader_state(self);
+	t->altstack_sp = STAGE - 16 * PAGE;
+	t->altstack_size = 16 * PAGE;
+	t->altstack_flags = 0;
+	SET();
+	GO();
+	EXPECT_EQ(0, kill(self->pid, SIGUSR1));
+	EXPECT_EQ(50, child_status(self));
+}
+
+/* requirement 5.1 */
+TEST_F(crk, rseq_is_registered)
+{
+	uint32_t area[8] = { 0, -1U };
+	struct crk_rec_thread *t;
+
+	ASSERT_EQ(sizeof(area), pwrite(self->image, area, sizeof(area), PAGE + 0x100));
+	PLAN_CODE(code_rseq);
+	child_begin(_metadata, self);
+	ALL_PARKED();
+	t = leader_state(self);
+	t->rseq = DATA + 0x100;
+	t->rseq_len = 32;
+	t->rseq_sig = 0x12345678;
+	t->rseq_version = 1;
+	SET();
+	GO();
+	EXPECT_EQ(49, child_status(self));
+}
+
 TEST_F(crk, interval_timer_counts_from_go)
 {
 	struct crk_rec_itimer *it = rec_add(&self->plan.recs, CRK_REC_ITIMER, sizeof(*it));
@@ -1047,6 +1102,29 @@ TEST_F(crk, close_kills_the_half_restored)
 	ALL_PARKED();
 	close(self->dev);
 	EXPECT_EQ(1000 + SIGKILL, child_status(self));
+}
+
+/* whatever it is doing: making threads, unmapping, filling, parked */
+TEST_F(crk, close_at_any_time)
+{
+	int i;
+
+	self->plan.nr_threads = 8;
+	PLAN_CODE(code_pause);
+	for (i = 0; i < 60; i++) {
+		memset(report, 0, sizeof(*report));
+		child_begin(_metadata, self);
+		usleep(i * 300);
+		/* a kill from the outside now and then */
+		if (i % 3 == 2)
+			EXPECT_EQ(0, kill(self->pid, SIGKILL));
+		close(self->dev);
+		/* or it came when the job was over, or one of its threads did and is not there any more */
+		if (child_status(self) != 1000 + SIGKILL)
+			EXPECT_TRUE(report->err == EBUSY || report->err == EINVAL);
+		self->dev = open(CRK_DEVICE, O_RDWR | O_CLOEXEC);
+		ASSERT_LE(0, self->dev);
+	}
 }
 
 /* the fd is inherited by the restored task, and must not keep it alive */
