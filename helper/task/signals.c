@@ -87,6 +87,21 @@ static int signals_dump(struct crk_dump *d, struct crk_dproc *p, CrkTaskEntry *t
 
 /* ---- restore ---- */
 
+/*
+ * The kernel counts overruns when such a signal is taken, of the timer that it is linked to; this one stands alone and
+ * brings the count along.  The new timer goes on with periods that were not counted yet.
+ */
+static void timer_info_fix(const struct crk_rthread *t, siginfo_t *info)
+{
+	const struct crk_rec_posix_timer *timer = NULL;
+
+	while ((timer = rthread_rec(t, CRK_REC_POSIX_TIMER, timer)))
+		if (timer->id == info->si_timerid && timer->flags & CRK_TIMER_PENDING)
+			info->si_overrun = timer->overrun;
+	/* si_sys_private: the link */
+	memset((char *)&info->si_value + sizeof(info->si_value), 0, sizeof(int));
+}
+
 static int signal_queue(const struct crk_rproc *p, const struct crk_rthread *t, const struct crk_rec_siginfo *rec)
 {
 	siginfo_t info;
@@ -99,9 +114,8 @@ static int signal_queue(const struct crk_rproc *p, const struct crk_rthread *t, 
 	if (!(rec->flags & CRK_SIGINFO_NO_INFO))
 		memcpy(&info, rec->info, min(sizeof(info), sizeof(rec->info)));
 	info.si_signo = rec->signo;
-	/* the kernel's link to the timer, which the new timer doesn't have */
 	if (info.si_code == SI_TIMER)
-		memset((char *)&info.si_value + sizeof(info.si_value), 0, sizeof(int));
+		timer_info_fix(t, &info);
 	if (rec->flags & CRK_SIGINFO_PROCESS)
 		ret = syscall(SYS_rt_sigqueueinfo, p->pid, rec->signo, &info);
 	else

@@ -21,14 +21,15 @@ static char *status_creds(void)
 {
 	static const char *const lines[] = { "Uid:", "Gid:", "Groups:", "NoNewPrivs:", "CapInh:", "CapPrm:", "CapEff:",
 					     "CapBnd:", "CapAmb:" };
-	char *text = file_text("/proc/thread-self/status"), *all = calloc(1, 4096);
+	char *text = file_text("/proc/thread-self/status"), *all = calloc(1, 1 << 16);
+	size_t len = 0;
 	size_t i;
 
 	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		char *line = text_line(text, lines[i]);
 
 		MUST(line);
-		strcat(strcat(all, line), "\n");
+		len += snprintf(all + len, (1 << 16) - len, "%s\n", line);
 		free(line);
 	}
 	free(text);

@@ -139,14 +139,15 @@ ROUNDTRIP(pending_in_order)
 	checkpoint_here();
 	MUST(!sigpending(&pending));
 	MUST(sigismember(&pending, SIGUSR1) && sigismember(&pending, SIGUSR2) && sigismember(&pending, SIGTERM));
+	/* the thread's own comes first */
+	MUST_EQ(sigwaitinfo(&all, &info), SIGTERM);
+	MUST_EQ(info.si_code, SI_TKILL);
 	MUST_EQ(sigwaitinfo(&all, &info), SIGUSR1);
 	MUST_EQ(info.si_code, SI_USER);
 	MUST_EQ(info.si_pid, getpid());
 	MUST_EQ(sigwaitinfo(&all, &info), SIGUSR2);
 	MUST_EQ(info.si_code, SI_QUEUE);
 	MUST_EQ(info.si_value.sival_int, 8);
-	MUST_EQ(sigwaitinfo(&all, &info), SIGTERM);
-	MUST_EQ(info.si_code, SI_TKILL);
 	MUST_EQ(sigwaitinfo(&all, &info), SIGRTMIN + 1);
 	MUST_EQ(info.si_value.sival_int, 7);
 	for (i = 0; i < 20; i++) {
