@@ -94,7 +94,7 @@ static int rseq_check(const struct crk_rec_thread *in)
 		return 0;
 	if (!IS_ENABLED(CONFIG_RSEQ) || (!CRK_HAVE_RSEQ_LEN && in->rseq_len != 32))
 		return -EOPNOTSUPP;
-	if (!in->rseq_version || in->rseq_version > 2 || !IS_ALIGNED(in->rseq, sizeof(u64)) ||
+	if (!in->rseq_version || in->rseq_version > 2 || in->rseq_len < 32 || !IS_ALIGNED(in->rseq, sizeof(u64)) ||
 	    !access_ok(u64_to_user_ptr(in->rseq), in->rseq_len))
 		return -EINVAL;
 	return 0;
