@@ -123,7 +123,7 @@ static struct reading read_hrtimer(struct k_itimer *timer)
 {
 	struct hrtimer *hr = &timer->it.real.timer;
 	struct reading r = { .armed = timer->it_interval || crk_timer_active(timer) };
-	s64 remaining = ktime_to_ns(__hrtimer_get_remaining(hr, true));
+	s64 left = ktime_to_ns(__hrtimer_get_remaining(hr, true)), remaining = left;
 	clockid_t base = hr->base->clockid;
 
 	/* a one-shot timer without a signal is never queued: it is armed as long as its time has not come */
@@ -132,7 +132,7 @@ static struct reading read_hrtimer(struct k_itimer *timer)
 	r.absolute = base == CLOCK_REALTIME || base == CLOCK_TAI;
 	if (remaining <= 0)
 		remaining = next_period(-remaining, ktime_to_ns(timer->it_interval));
-	r.value = r.absolute ? ktime_to_ns(hrtimer_cb_get_time(hr)) + remaining : remaining;
+	r.value = r.absolute ? ktime_to_ns(hrtimer_get_expires(hr)) + remaining - left : remaining;
 	return r;
 }
 

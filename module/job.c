@@ -53,8 +53,8 @@ void crk_job_close(struct crk_job *job)
 	mutex_unlock(&job->lock);
 }
 
-/* an address never leaves the kernel; a keyed hash of it does */
+/* an address never leaves the kernel; a keyed hash of it does, and it can't be taken for one */
 u64 crk_job_id(struct crk_job *job, const void *object)
 {
-	return object ? siphash_1u64((unsigned long)object, &job->key) ?: 1 : 0;
+	return object ? (siphash_1u64((unsigned long)object, &job->key) >> 1) ?: 1 : 0;
 }

@@ -86,10 +86,19 @@ char *cgroup_make(const char *parent, const char *name)
 	return path;
 }
 
+/* cgroup.kill passes by a process whose leader has exited */
 void cgroup_remove(char *path)
 {
-	int i;
+	char procs[512];
+	int i, pid;
+	FILE *f;
 
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
+	f = fopen(procs, "re");
+	while (f && fscanf(f, "%d", &pid) == 1)
+		kill(pid, SIGKILL);
+	if (f)
+		fclose(f);
 	put(path, "cgroup.kill", "1");
 	for (i = 0; rmdir(path) && i < 3000; i++) {
 		while (waitpid(-1, NULL, WNOHANG) > 0)
@@ -230,7 +239,7 @@ long long task_cpu_ns(pid_t pid)
 int freeze(const char *cgroup)
 {
 	int fd = device_open(), dir = cgroup_fd(cgroup), err;
-	CMD_LOG(crk_freeze, cmd, .cgroup_fd = dir, .timeout_ms = 30000);
+	CMD_LOG(crk_freeze, cmd, .cgroup_fd = dir, .timeout_ms = 10000);
 
 	if (fd < 0)
 		die("%s", CRK_DEVICE);

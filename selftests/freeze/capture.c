@@ -1,0 +1,1008 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * CRK_IOC_TASKS and CRK_IOC_CAPTURE: what threads and processes are found to be, against what they made of themselves.
+ *
+ * crk-test: rootfs=minimal
+ */
+#include <elf.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "kselftest_harness.h"
+
+#define SEC 1000000000LL
+
+/* ---- memory that the test and its target share ---- */
+
+enum { MAX_THREADS = 1100 };
+
+struct shared {
+	int nr;				/* threads that are there */
+	pid_t tid[MAX_THREADS];
+	pid_t child;
+	unsigned long addr[8];
+	int id[8];
+};
+
+static struct shared *shared;
+
+static void shared_make(void)
+{
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
+
+static void thread_here(int i)
+{
+	shared->tid[i] = gettid();
+	__atomic_add_fetch(&shared->nr, 1, __ATOMIC_SEQ_CST);
+}
+
+/* ---- threads asleep in all kinds of calls ---- */
+
+struct sleeper {
+	const char *name;
+	void *(*fn)(void *i);
+	int nr;
+	unsigned int kind;		/* CRK_SYSCALL_* */
+	unsigned int abi;
+	unsigned int restart;		/* CRK_RESTART_* */
+	unsigned int flags;		/* of the restart block */
+	long long remaining;		/* 0: no time */
+};
+
+static int pipe_fd[2];
+static int epoll_fd;
+static unsigned int futex_word = 7;
+static struct timespec *low_ts;		/* below 4 GiB */
+static struct timespec remains;
+
+static void *in_nanosleep(void *i)
+{
+	struct timespec ts = { 1000, 0 };
+
+	thread_here((long)i);
+	syscall(SYS_nanosleep, &ts, &remains);
+	return NULL;
+}
+
+static void *in_clock_boottime(void *i)
+{
+	struct timespec ts = { 2000, 0 };
+
+	thread_here((long)i);
+	syscall(SYS_clock_nanosleep, CLOCK_BOOTTIME, 0, &ts, NULL);
+	return NULL;
+}
+
+static void *in_clock_abs(void *i)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += 1000;
+	thread_here((long)i);
+	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+	return NULL;
+}
+
+static void *in_clock_cpu(void *i)
+{
+	struct timespec ts = { 3000, 0 };
+
+	thread_here((long)i);
+	syscall(SYS_clock_nanosleep, CLOCK_PROCESS_CPUTIME_ID, 0, &ts, NULL);
+	return NULL;
+}
+
+static void *in_poll(void *i)
+{
+	struct pollfd p = { pipe_fd[0], POLLIN };
+
+	thread_here((long)i);
+	syscall(SYS_poll, &p, 1, 1000000);
+	return NULL;
+}
+
+static void *in_poll_forever(void *i)
+{
+	struct pollfd p = { pipe_fd[0], POLLIN };
+
+	thread_here((long)i);
+	syscall(SYS_poll, &p, 1, -1);
+	return NULL;
+}
+
+static void *in_ppoll(void *i)
+{
+	struct pollfd p = { pipe_fd[0], POLLIN };
+	struct timespec ts = { 1000, 0 };
+	unsigned long mask = 1UL << (SIGUSR2 - 1);
+
+	thread_here((long)i);
+	syscall(SYS_ppoll, &p, 1, &ts, &mask, sizeof(mask));
+	return NULL;
+}
+
+static void *in_futex(void *i)
+{
+	struct timespec ts = { 1000, 0 };
+
+	thread_here((long)i);
+	syscall(SYS_futex, &futex_word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 7, &ts, NULL, 0);
+	return NULL;
+}
+
+static void *in_futex_shared(void *i)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ts.tv_sec += 1000;
+	thread_here((long)i);
+	syscall(SYS_futex, &futex_word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 7, &ts, NULL, 0x5a);
+	return NULL;
+}
+
+static void *in_futex_forever(void *i)
+{
+	thread_here((long)i);
+	syscall(SYS_futex, &futex_word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 7, NULL, NULL, 0);
+	return NULL;
+}
+
+static void *in_pause(void *i)
+{
+	thread_here((long)i);
+	pause();
+	return NULL;
+}
+
+static void *in_read(void *i)
+{
+	char c;
+
+	thread_here((long)i);
+	if (read(pipe_fd[0], &c, 1))
+		return NULL;
+	return NULL;
+}
+
+static void *in_epoll(void *i)
+{
+	struct epoll_event ev;
+
+	thread_here((long)i);
+	syscall(SYS_epoll_wait, epoll_fd, &ev, 1, -1);
+	return NULL;
+}
+
+static void *in_sigtimedwait(void *i)
+{
+	unsigned long set = 1UL << (SIGUSR2 - 1);
+
+	thread_here((long)i);
+	syscall(SYS_rt_sigtimedwait, &set, NULL, NULL, sizeof(set));
+	return NULL;
+}
+
+static void *in_user_mode(void *i)
+{
+	thread_here((long)i);
+	for (;;)
+		;
+	return NULL;
+}
+
+#ifdef __x86_64__
+static long int80(long nr, long a, long b)
+{
+	long ret;
+
+	asm volatile("int $0x80" : "=a"(ret) : "a"(nr), "b"(a), "c"(b) : "memory", "r8", "r9", "r10", "r11");
+	return ret;
+}
+
+static void *in_int80_nanosleep(void *i)
+{
+	int *ts = (int *)low_ts;
+
+	ts[0] = 1000;
+	ts[1] = 0;
+	thread_here((long)i);
+	int80(162, (long)ts, (long)ts);
+	return NULL;
+}
+#endif
+
+static const struct sleeper sleepers[] = {
+	{ "nanosleep", in_nanosleep, SYS_nanosleep, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_NANOSLEEP,
+	  CRK_RESTART_HAS_TIME | CRK_RESTART_WANT_REM, 1000 * SEC },
+	{ "clock_nanosleep boottime", in_clock_boottime, SYS_clock_nanosleep, CRK_SYSCALL_BLOCK, 0,
+	  CRK_RESTART_NANOSLEEP, CRK_RESTART_HAS_TIME, 2000 * SEC },
+	{ "clock_nanosleep abs", in_clock_abs, SYS_clock_nanosleep, CRK_SYSCALL_NOHAND },
+	{ "clock_nanosleep cpu", in_clock_cpu, SYS_clock_nanosleep, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_CPU_NANOSLEEP,
+	  CRK_RESTART_HAS_TIME, 3000 * SEC },
+	{ "poll", in_poll, SYS_poll, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_POLL, CRK_RESTART_HAS_TIME, 1000 * SEC },
+	{ "poll forever", in_poll_forever, SYS_poll, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_POLL },
+	{ "ppoll", in_ppoll, SYS_ppoll, CRK_SYSCALL_NOHAND },
+	{ "futex", in_futex, SYS_futex, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_FUTEX, CRK_RESTART_HAS_TIME, 1000 * SEC },
+	{ "futex shared", in_futex_shared, SYS_futex, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_FUTEX,
+	  CRK_RESTART_HAS_TIME | CRK_RESTART_FUTEX_SHARED | CRK_RESTART_FUTEX_REALTIME, 1000 * SEC },
+	{ "futex forever", in_futex_forever, SYS_futex, CRK_SYSCALL_RESTART },
+	{ "pause", in_pause, SYS_pause, CRK_SYSCALL_NOHAND },
+	{ "read", in_read, SYS_read, CRK_SYSCALL_RESTART },
+	{ "epoll_wait", in_epoll, SYS_epoll_wait, CRK_SYSCALL_EINTR },
+	{ "rt_sigtimedwait", in_sigtimedwait, SYS_rt_sigtimedwait, CRK_SYSCALL_EINTR },
+	{ "user mode", in_user_mode, -1, CRK_SYSCALL_NONE },
+#ifdef __x86_64__
+	{ "int80 nanosleep", in_int80_nanosleep, 162, CRK_SYSCALL_BLOCK, CRK_ABI_COMPAT, CRK_RESTART_NANOSLEEP,
+	  CRK_RESTART_HAS_TIME | CRK_RESTART_WANT_REM | CRK_RESTART_COMPAT_TIME, 1000 * SEC },
+#endif
+};
+#define NR_SLEEPERS ((int)(sizeof(sleepers) / sizeof(sleepers[0])))
+
+static void sleep_all(void *arg)
+{
+	pthread_t t;
+	long i;
+
+	if (pipe(pipe_fd))
+		_exit(1);
+	epoll_fd = epoll_create1(0);
+	low_ts = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	for (i = 0; i < NR_SLEEPERS; i++)
+		if (pthread_create(&t, NULL, sleepers[i].fn, (void *)i))
+			_exit(1);
+	while (__atomic_load_n(&shared->nr, __ATOMIC_SEQ_CST) < NR_SLEEPERS)
+		usleep(1000);
+	task_ready();
+	pause();
+}
+
+FIXTURE(cap) {
+	char *cgroup;
+	int dev;
+	struct capture c;
+};
+
+FIXTURE_SETUP(cap)
+{
+	shared_make();
+	self->cgroup = cgroup_make(NULL, "capture");
+	self->dev = -1;
+}
+
+FIXTURE_TEARDOWN(cap)
+{
+	close(self->dev);
+	cgroup_remove(self->cgroup);
+}
+
+/* is @a within a minute below @b? */
+static bool soon(long long a, long long b)
+{
+	return a <= b && a > b - 60 * SEC;
+}
+
+TEST_F(cap, interrupted_calls)
+{
+	const struct sleeper *s;
+	int i;
+
+	task_start(self->cgroup, sleep_all, NULL);
+	usleep(300000);		/* they sleep now; one that doesn't yet fails the test, not the kernel */
+	self->dev = freeze(self->cgroup);
+	self->c = capture_get(self->dev, 0);
+	for (i = 0; i < NR_SLEEPERS; i++) {
+		struct crk_rec_thread *t = record(&self->c, shared->tid[i], CRK_REC_THREAD, NULL);
+
+		s = &sleepers[i];
+		ASSERT_NE(NULL, t) TH_LOG("%s", s->name);
+		EXPECT_EQ(s->kind, t->syscall) TH_LOG("%s", s->name);
+		EXPECT_EQ(s->nr, t->syscall_nr) TH_LOG("%s", s->name);
+		EXPECT_EQ(s->abi, t->syscall_abi) TH_LOG("%s", s->name);
+		EXPECT_EQ(s->restart, t->restart.kind) TH_LOG("%s", s->name);
+		EXPECT_EQ(s->flags, t->restart.flags) TH_LOG("%s", s->name);
+		if (s->remaining)
+			EXPECT_TRUE(soon(t->restart.remaining_ns, s->remaining))
+				TH_LOG("%s: %lld ns", s->name, (long long)t->restart.remaining_ns);
+		EXPECT_NE(NULL, record(&self->c, shared->tid[i], CRK_REC_REGSET, NULL));
+		EXPECT_NE(NULL, record(&self->c, shared->tid[i], CRK_REC_CREDS, NULL));
+		if (s->fn == in_ppoll) {
+			EXPECT_TRUE(t->flags & CRK_THREAD_RESTORE_MASK);
+			EXPECT_EQ(1UL << (SIGUSR2 - 1), t->blocked);
+			EXPECT_EQ(0, t->saved_mask);
+		}
+	}
+	capture_put(&self->c);
+}
+
+/* ---- registers and thread state ---- */
+
+static char altstack[65536];
+
+static void fill_registers(void *arg)
+{
+	stack_t ss = { .ss_sp = altstack, .ss_size = sizeof(altstack) };
+	sigset_t set;
+
+	sigaltstack(&ss, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGRTMIN + 3);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	shared->addr[0] = (unsigned long)altstack;
+	prctl(PR_SET_NAME, "registers");
+	task_ready();
+#ifdef __x86_64__
+	asm volatile("mov $0x1122334455667788, %%rbx\n"
+		     "mov $0x99aabbccddeeff00, %%r12\n"
+		     "movq %%rbx, %%xmm7\n"
+		     "1: jmp 1b" ::: "rbx", "r12", "xmm7");
+#endif
+	for (;;)
+		;
+}
+
+TEST_F(cap, registers)
+{
+	pid_t pid = task_start(self->cgroup, fill_registers, NULL);
+	struct crk_rec_regset *r;
+	struct crk_rec_thread *t;
+	struct crk_rec_task *task;
+	unsigned long seen = 0;
+
+	usleep(100000);
+	self->dev = freeze(self->cgroup);
+	self->c = capture_get(self->dev, pid);
+	task = record(&self->c, pid, CRK_REC_TASK, NULL);
+	ASSERT_NE(NULL, task);
+	EXPECT_EQ(pid, task->tgid);
+	EXPECT_TRUE(task->flags & CRK_TASK_LEADER);
+	for (r = NULL; (r = record(&self->c, pid, CRK_REC_REGSET, r));) {
+		EXPECT_LE(r->len + sizeof(*r), r->rec.size);
+#ifdef __x86_64__
+		struct user_regs_struct *regs = (void *)r->data;
+
+		EXPECT_EQ(EM_X86_64, task->machine);
+		if (r->note == NT_PRSTATUS) {
+			EXPECT_EQ(sizeof(*regs), r->len);
+			EXPECT_EQ(0x1122334455667788, regs->rbx);
+			EXPECT_EQ(0x99aabbccddeeff00, regs->r12);
+			EXPECT_EQ(-1, regs->orig_rax);
+			seen |= 1;
+		}
+		if (r->note == NT_X86_XSTATE) {
+			EXPECT_EQ(0x1122334455667788, *(unsigned long *)(r->data + 160 + 7 * 16));
+			seen |= 2;
+		}
+#endif
+	}
+#ifdef __x86_64__
+	EXPECT_EQ(3, seen);
+#endif
+	t = record(&self->c, pid, CRK_REC_THREAD, NULL);
+	ASSERT_NE(NULL, t);
+	EXPECT_EQ(CRK_SYSCALL_NONE, t->syscall);
+	EXPECT_EQ(-1, t->syscall_nr);
+	EXPECT_EQ(shared->addr[0], t->altstack_sp);
+	EXPECT_EQ(sizeof(altstack), t->altstack_size);
+	EXPECT_EQ((1UL << (SIGUSR1 - 1)) | (1UL << (SIGRTMIN + 2)), t->blocked);
+	EXPECT_STREQ("registers", (char *)t->comm);
+	EXPECT_EQ(50000, t->timer_slack_ns);
+	EXPECT_NE(0, t->robust_list);
+	EXPECT_LT(0, t->utime_ns + t->stime_ns);
+	if (t->rseq) {
+		EXPECT_EQ(0x53053053, t->rseq_sig);
+		EXPECT_EQ(32, t->rseq_len);
+		EXPECT_EQ(1, t->rseq_version);
+	}
+	capture_put(&self->c);
+}
+
+/* ---- signals ---- */
+
+static void handler(int sig, siginfo_t *info, void *ctx)
+{
+}
+
+static void pending(void *arg)
+{
+	struct sigaction sa = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_RESTART };
+	sigset_t all;
+
+	sigaddset(&sa.sa_mask, SIGHUP);
+	sigaction(SIGUSR1, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	shared->addr[0] = (unsigned long)handler;
+	task_ready();
+	for (;;)
+		pause();
+}
+
+TEST_F(cap, signals)
+{
+	pid_t pid = task_start(self->cgroup, pending, NULL);
+	union sigval v = { .sival_ptr = (void *)0x12345678 };
+	struct crk_rec_actions *a;
+	struct crk_rec_siginfo *s;
+	siginfo_t *info;
+	int i, n = 0;
+
+	sigqueue(pid, SIGRTMIN + 1, v);
+	v.sival_int++;
+	sigqueue(pid, SIGRTMIN + 1, v);
+	kill(pid, SIGUSR1);
+	syscall(SYS_tgkill, pid, pid, SIGUSR2);
+	self->dev = freeze(self->cgroup);
+	kill(pid, SIGHUP);		/* comes to a frozen task */
+	self->c = capture_get(self->dev, 0);
+	for (s = NULL; (s = record(&self->c, pid, CRK_REC_SIGINFO, s)); n++) {
+		info = (siginfo_t *)s->info;
+		EXPECT_EQ(s->signo, info->si_signo);
+		EXPECT_EQ(getpid(), info->si_pid);
+		EXPECT_EQ(0, s->flags & CRK_SIGINFO_NO_INFO);
+		if (n < 2) {
+			EXPECT_EQ(SIGRTMIN + 1, s->signo);
+			EXPECT_EQ(SI_QUEUE, info->si_code);
+			EXPECT_EQ(0x12345678 + n, info->si_value.sival_int);
+		}
+		EXPECT_EQ(s->signo == SIGUSR2 ? 0 : CRK_SIGINFO_PROCESS, s->flags);
+		if (s->signo == SIGUSR2)
+			EXPECT_EQ(SI_TKILL, info->si_code);
+		for (i = 48; i < 128; i++)
+			EXPECT_EQ(0, s->info[i]);
+	}
+	EXPECT_EQ(5, n);
+	a = record(&self->c, pid, CRK_REC_ACTIONS, NULL);
+	ASSERT_NE(NULL, a);
+	EXPECT_EQ(64, a->nr);
+	EXPECT_EQ(shared->addr[0], a->actions[SIGUSR1 - 1].handler);
+	EXPECT_EQ(SA_SIGINFO | SA_RESTART, a->actions[SIGUSR1 - 1].flags & ~0x04000000ULL /* SA_RESTORER */);
+	EXPECT_EQ(1UL << (SIGHUP - 1), a->actions[SIGUSR1 - 1].mask);
+	EXPECT_EQ(CRK_ACTION_NATIVE, a->actions[SIGUSR1 - 1].abi);
+	EXPECT_EQ(1, a->actions[SIGPIPE - 1].handler);
+	EXPECT_EQ(0, a->actions[SIGTERM - 1].handler);
+	capture_put(&self->c);
+}
+
+/* ---- timers ---- */
+
+static int timer(int clock, int signo, unsigned long value, int notify)
+{
+	struct sigevent ev = { .sigev_notify = notify, .sigev_signo = signo };
+	int id = -1;
+
+	ev.sigev_value.sival_ptr = (void *)value;
+	if (notify == SIGEV_THREAD_ID)
+		ev._sigev_un._tid = gettid();
+	return syscall(SYS_timer_create, clock, &ev, &id) ? -1 : id;
+}
+
+static void arm(int id, int flags, long sec, long nsec, long interval)
+{
+	struct itimerspec it = { .it_value = { sec, nsec }, .it_interval = { interval, 0 } };
+
+	syscall(SYS_timer_settime, id, flags, &it, NULL);
+}
+
+static void with_timers(void *arg)
+{
+	struct itimerval real = { { 50, 0 }, { 1000, 0 } }, virt = { { 0, 0 }, { 2000, 0 } };
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	setitimer(ITIMER_REAL, &real, NULL);
+	setitimer(ITIMER_VIRTUAL, &virt, NULL);
+	shared->id[0] = timer(CLOCK_MONOTONIC, SIGUSR1, 0xabcdef, SIGEV_SIGNAL);
+	arm(shared->id[0], 0, 1000, 0, 7);
+	shared->id[1] = timer(CLOCK_REALTIME, SIGUSR2, 1, SIGEV_THREAD_ID);
+	arm(shared->id[1], TIMER_ABSTIME, 4000000000L, 5, 0);
+	shared->id[2] = timer(CLOCK_PROCESS_CPUTIME_ID, SIGUSR2, 2, SIGEV_SIGNAL);
+	arm(shared->id[2], 0, 100, 0, 0);
+	shared->id[3] = timer(CLOCK_BOOTTIME, SIGUSR2, 3, SIGEV_SIGNAL);
+	shared->id[4] = timer(CLOCK_MONOTONIC, SIGRTMIN, 4, SIGEV_SIGNAL);
+	arm(shared->id[4], 0, 0, 1, 1000);
+	shared->id[5] = timer(CLOCK_MONOTONIC, SIGRTMIN, 5, SIGEV_NONE);
+	arm(shared->id[5], 0, 500, 0, 0);
+	shared->id[6] = timer(CLOCK_REALTIME, SIGRTMIN, 6, SIGEV_SIGNAL);
+	arm(shared->id[6], 0, 600, 0, 0);
+	usleep(50000);
+	task_ready();
+	for (;;)
+		pause();
+}
+
+static struct crk_rec_posix_timer *timer_record(const struct capture *c, int id)
+{
+	struct crk_rec_posix_timer *p;
+
+	for (p = NULL; (p = record(c, 0, CRK_REC_POSIX_TIMER, p));)
+		if (p->id == id)
+			return p;
+	return NULL;
+}
+
+TEST_F(cap, timers)
+{
+	pid_t pid = task_start(self->cgroup, with_timers, NULL);
+	struct crk_rec_posix_timer *p;
+	struct crk_rec_siginfo *s;
+	struct crk_rec_itimer *it;
+
+	self->dev = freeze(self->cgroup);
+	self->c = capture_get(self->dev, 0);
+	it = record(&self->c, pid, CRK_REC_ITIMER, NULL);
+	ASSERT_NE(NULL, it);
+	EXPECT_EQ(ITIMER_REAL, it->which);
+	EXPECT_TRUE(soon(it->remaining_ns, 1000 * SEC));
+	EXPECT_EQ(50 * SEC, it->interval_ns);
+	it = record(&self->c, pid, CRK_REC_ITIMER, it);
+	ASSERT_NE(NULL, it);
+	EXPECT_EQ(ITIMER_VIRTUAL, it->which);
+	EXPECT_TRUE(soon(it->remaining_ns, 2001 * SEC));
+	EXPECT_EQ(NULL, record(&self->c, pid, CRK_REC_ITIMER, it));
+
+	p = timer_record(&self->c, shared->id[0]);
+	ASSERT_NE(NULL, p);
+	EXPECT_EQ(CRK_TIMER_ARMED, p->flags);
+	EXPECT_EQ(CLOCK_MONOTONIC, p->clockid);
+	EXPECT_EQ(SIGUSR1, p->signo);
+	EXPECT_EQ(0xabcdef, p->value);
+	EXPECT_EQ(SIGEV_SIGNAL, p->notify);
+	EXPECT_TRUE(soon(p->remaining_ns, 1000 * SEC));
+	EXPECT_EQ(7 * SEC, p->interval_ns);
+
+	p = timer_record(&self->c, shared->id[1]);
+	ASSERT_NE(NULL, p);
+	EXPECT_EQ(CRK_TIMER_ARMED | CRK_TIMER_ABSTIME, p->flags);
+	EXPECT_EQ(4000000000 * SEC + 5, p->remaining_ns);
+	EXPECT_EQ(pid, p->notify_tid);
+	EXPECT_EQ(0, p->interval_ns);
+
+	p = timer_record(&self->c, shared->id[2]);
+	ASSERT_NE(NULL, p);
+	EXPECT_EQ(CRK_TIMER_ARMED, p->flags);
+	EXPECT_TRUE(soon(p->remaining_ns, 100 * SEC));
+
+	p = timer_record(&self->c, shared->id[3]);
+	ASSERT_NE(NULL, p);
+	EXPECT_EQ(0, p->flags);
+
+	p = timer_record(&self->c, shared->id[4]);
+	ASSERT_NE(NULL, p);
+	EXPECT_EQ(CRK_TIMER_ARMED | CRK_TIMER_PENDING, p->flags);
+	EXPECT_TRUE(soon(p->remaining_ns, 1000 * SEC));
+	EXPECT_EQ(1000 * SEC, p->interval_ns);
+
+	p = timer_record(&self->c, shared->id[5]);
+	ASSERT_NE(NULL, p);
+	EXPECT_EQ(CRK_TIMER_ARMED, p->flags);
+	EXPECT_EQ(SIGEV_NONE, p->notify);
+	EXPECT_TRUE(soon(p->remaining_ns, 500 * SEC));
+
+	p = timer_record(&self->c, shared->id[6]);
+	ASSERT_NE(NULL, p);
+	EXPECT_EQ(CRK_TIMER_ARMED, p->flags);
+	EXPECT_TRUE(soon(p->remaining_ns, 600 * SEC));
+
+	s = record(&self->c, pid, CRK_REC_SIGINFO, NULL);
+	ASSERT_NE(NULL, s);
+	EXPECT_EQ(SIGRTMIN, s->signo);
+	EXPECT_EQ(SI_TIMER, ((siginfo_t *)s->info)->si_code);
+	EXPECT_EQ(4, ((siginfo_t *)s->info)->si_value.sival_int);
+	capture_put(&self->c);
+}
+
+/* ---- address space ---- */
+
+TEST_F(cap, mm)
+{
+	pid_t pid = task_start(self->cgroup, pending, NULL);
+	unsigned long auxv[128] = {};
+	struct crk_rec_mm *mm;
+	char path[64], line[512];
+	ssize_t len;
+	FILE *f;
+	unsigned int i;
+	unsigned long start, end, vdso = 0, vdso_end = 0, vvar = 0;
+	int fd;
+
+	self->dev = freeze(self->cgroup);
+	self->c = capture_get(self->dev, 0);
+	mm = record(&self->c, pid, CRK_REC_MM, NULL);
+	ASSERT_NE(NULL, mm);
+	snprintf(path, sizeof(path), "/proc/%d/auxv", pid);
+	fd = open(path, O_RDONLY);
+	len = read(fd, auxv, sizeof(auxv));
+	close(fd);
+	EXPECT_EQ(len / sizeof(long), mm->nr_auxv);
+	for (i = 0; i < mm->nr_auxv && i < len / sizeof(long); i++)
+		EXPECT_EQ(auxv[i], mm->auxv[i]);
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "r");
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx", &start, &end) != 2)
+			continue;
+		if (strstr(line, "[vdso]")) {
+			vdso = start;
+			vdso_end = end;
+		} else if (strstr(line, "[vvar]")) {
+			vvar = start;
+		} else if (strstr(line, "[heap]")) {
+			EXPECT_LE(mm->start_brk, start + 4096);
+			EXPECT_EQ(end, (mm->brk + 4095) & ~4095UL);
+		} else if (strstr(line, "[stack]")) {
+			EXPECT_TRUE(start < mm->start_stack && mm->start_stack < end);
+		}
+	}
+	fclose(f);
+	EXPECT_EQ(vdso, mm->vdso);
+	EXPECT_EQ(vvar, mm->vvar);
+	EXPECT_EQ(vdso_end - vvar, mm->vdso_len);
+	EXPECT_EQ(1, mm->dumpable);
+	EXPECT_EQ(0x33, mm->coredump_filter);
+	EXPECT_LT(0, mm->mmap_base);
+	EXPECT_LT(0, mm->task_size);
+#ifdef __x86_64__
+	EXPECT_EQ(CRK_MM_VSYSCALL, mm->flags);
+#endif
+	capture_put(&self->c);
+}
+
+/* ---- tasks ---- */
+
+static void *idle_thread(void *arg)
+{
+	thread_here((long)arg);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void family(void *arg)
+{
+	pid_t child;
+	pthread_t t;
+
+	setsid();
+	child = fork();
+	if (!child)
+		_exit(23);
+	shared->child = child;
+	pthread_create(&t, NULL, idle_thread, (void *)0L);
+	while (!__atomic_load_n(&shared->nr, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	while (waitid(P_PID, shared->child, &(siginfo_t){}, WEXITED | WNOWAIT))
+		;
+	task_ready();
+	for (;;)
+		pause();
+}
+
+static struct crk_task *tasks_get(int dev, unsigned int *nr)
+{
+	CMD(crk_tasks, cmd, .entry_size = sizeof(struct crk_task));
+	struct crk_task *tasks;
+
+	if (device_call(dev, CRK_IOC_TASKS, &cmd))
+		return NULL;
+	tasks = calloc(cmd.out_nr + 1, sizeof(*tasks));
+	memset(tasks, 0xcc, (cmd.out_nr + 1) * sizeof(*tasks));
+	cmd.nr = cmd.out_nr;
+	cmd.tasks_uptr = (uintptr_t)tasks;
+	if (device_call(dev, CRK_IOC_TASKS, &cmd))
+		return NULL;
+	*nr = cmd.out_nr;
+	return tasks;
+}
+
+TEST_F(cap, tasks)
+{
+	pid_t pid = task_start(self->cgroup, family, NULL);
+	struct crk_task *t, small[3];
+	unsigned int nr;
+
+	self->dev = freeze(self->cgroup);
+	t = tasks_get(self->dev, &nr);
+	ASSERT_NE(NULL, t);
+	ASSERT_EQ(3, nr);
+	EXPECT_EQ(pid, t[0].tid);
+	EXPECT_EQ(pid, t[0].tgid);
+	EXPECT_EQ(getpid(), t[0].ppid);
+	EXPECT_EQ(pid, t[0].sid);
+	EXPECT_EQ(pid, t[0].pgid);
+	EXPECT_EQ(CRK_TASK_LEADER, t[0].flags);
+	EXPECT_EQ(SIGCHLD, t[0].exit_signal);
+	EXPECT_EQ(1, t[0].nr_levels);
+	EXPECT_EQ(pid, t[0].ns_tid[0]);
+	EXPECT_EQ(0, t[0].ns_tid[1]);
+	EXPECT_STREQ("capture", (char *)t[0].comm);
+	EXPECT_EQ(shared->tid[0], t[1].tid);
+	EXPECT_EQ(pid, t[1].tgid);
+	EXPECT_EQ(0, t[1].flags);
+	EXPECT_EQ(-1, t[1].exit_signal);
+	EXPECT_EQ(t[0].mm_id, t[1].mm_id);
+	EXPECT_EQ(t[0].files_id, t[1].files_id);
+	EXPECT_EQ(t[0].fs_id, t[1].fs_id);
+	EXPECT_EQ(t[0].sighand_id, t[1].sighand_id);
+	EXPECT_NE(0, t[0].mm_id);
+	EXPECT_EQ(shared->child, t[2].tid);
+	EXPECT_EQ(pid, t[2].ppid);
+	EXPECT_EQ(CRK_TASK_LEADER | CRK_TASK_ZOMBIE, t[2].flags);
+	EXPECT_EQ(23 << 8, t[2].exit_code);
+	EXPECT_EQ(0, t[2].mm_id);
+	EXPECT_EQ(t[0].pid_ns_id, t[2].pid_ns_id);
+	EXPECT_EQ(t[0].cgroup_id, t[2].cgroup_id);
+	EXPECT_EQ(0xcc, ((unsigned char *)&t[3])[0]);
+	{
+		CMD(crk_tasks, cmd, .entry_size = sizeof(*small), .nr = 2, .tasks_uptr = (uintptr_t)small);
+
+		memset(small, 0xcc, sizeof(small));
+		EXPECT_EQ(ENOSPC, device_call(self->dev, CRK_IOC_TASKS, &cmd));
+		EXPECT_EQ(3, cmd.out_nr);
+		EXPECT_EQ(0xcc, ((unsigned char *)small)[0]);
+		cmd.nr = 3;
+		cmd.entry_size = 8;
+		EXPECT_EQ(EINVAL, device_call(self->dev, CRK_IOC_TASKS, &cmd));
+		cmd.entry_size = sizeof(*small);
+		cmd.tasks_uptr = 8;
+		EXPECT_EQ(EFAULT, device_call(self->dev, CRK_IOC_TASKS, &cmd));
+	}
+	self->c = capture_get(self->dev, 0);
+	EXPECT_NE(NULL, record(&self->c, shared->child, CRK_REC_TASK, NULL));
+	EXPECT_EQ(NULL, record(&self->c, shared->child, CRK_REC_THREAD, NULL));
+	EXPECT_EQ(NULL, record(&self->c, shared->tid[0], CRK_REC_MM, NULL));
+	capture_put(&self->c);
+	free(t);
+}
+
+static void dead_leader(void *arg)
+{
+	pthread_t t;
+
+	pthread_create(&t, NULL, idle_thread, (void *)0L);
+	while (!__atomic_load_n(&shared->nr, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	task_ready();
+	syscall(SYS_exit, 0);
+}
+
+TEST_F(cap, dead_leader)
+{
+	pid_t pid = task_start(self->cgroup, dead_leader, NULL);
+	struct crk_task *t;
+	unsigned int nr;
+
+	usleep(100000);
+	self->dev = freeze(self->cgroup);
+	t = tasks_get(self->dev, &nr);
+	ASSERT_NE(NULL, t);
+	ASSERT_EQ(2, nr);
+	EXPECT_EQ(CRK_TASK_LEADER | CRK_TASK_DEAD, t[0].flags);
+	self->c = capture_get(self->dev, 0);
+	EXPECT_NE(NULL, record(&self->c, pid, CRK_REC_MM, NULL));
+	EXPECT_NE(NULL, record(&self->c, pid, CRK_REC_ACTIONS, NULL));
+	EXPECT_EQ(NULL, record(&self->c, pid, CRK_REC_THREAD, NULL));
+	EXPECT_NE(NULL, record(&self->c, shared->tid[0], CRK_REC_THREAD, NULL));
+	capture_put(&self->c);
+	free(t);
+}
+
+static void in_vfork(void *arg)
+{
+	task_ready();
+	if (!vfork()) {
+		shared->child = getpid();
+		for (;;)
+			syscall(SYS_pause);
+	}
+	pause();
+}
+
+TEST_F(cap, vfork)
+{
+	pid_t pid = task_start(self->cgroup, in_vfork, NULL);
+	struct crk_rec_thread *t;
+	struct crk_task *tasks;
+	unsigned int nr;
+
+	while (!*(volatile pid_t *)&shared->child)
+		usleep(1000);
+	self->dev = freeze(self->cgroup);
+	tasks = tasks_get(self->dev, &nr);
+	ASSERT_NE(NULL, tasks);
+	ASSERT_EQ(2, nr);
+	EXPECT_EQ(CRK_TASK_LEADER | CRK_TASK_VFORK, tasks[0].flags);
+	EXPECT_EQ(CRK_TASK_LEADER, tasks[1].flags);
+	EXPECT_EQ(tasks[0].mm_id, tasks[1].mm_id);
+	self->c = capture_get(self->dev, 0);
+	t = record(&self->c, pid, CRK_REC_THREAD, NULL);
+	ASSERT_NE(NULL, t);
+	EXPECT_EQ(CRK_SYSCALL_VFORK, t->syscall);
+	capture_put(&self->c);
+	free(tasks);
+}
+
+static void many_calls(void *arg)
+{
+	task_ready();
+	for (;;)
+		getppid();
+}
+
+TEST_F(cap, traced_at_entry)
+{
+	pid_t pid = task_start(self->cgroup, many_calls, NULL);
+	struct crk_rec_thread *t;
+	struct crk_rec_task *task;
+	int status;
+
+	usleep(100000);		/* on from task_ready(), into the loop */
+
+	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD));
+	ASSERT_EQ(0, ptrace(PTRACE_INTERRUPT, pid, 0, 0));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, ptrace(PTRACE_SYSCALL, pid, 0, 0));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	self->dev = freeze(self->cgroup);
+	self->c = capture_get(self->dev, 0);
+	task = record(&self->c, pid, CRK_REC_TASK, NULL);
+	t = record(&self->c, pid, CRK_REC_THREAD, NULL);
+	ASSERT_NE(NULL, t);
+	EXPECT_TRUE(task->flags & CRK_TASK_TRACED);
+	EXPECT_EQ(CRK_SYSCALL_ENTRY, t->syscall);
+	EXPECT_EQ(SYS_getppid, t->syscall_nr);
+	capture_put(&self->c);
+	close(self->dev);
+	self->dev = -1;
+
+	ASSERT_EQ(0, ptrace(PTRACE_SYSCALL, pid, 0, 0));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	self->dev = freeze(self->cgroup);
+	self->c = capture_get(self->dev, 0);
+	t = record(&self->c, pid, CRK_REC_THREAD, NULL);
+	ASSERT_NE(NULL, t);
+	EXPECT_EQ(CRK_SYSCALL_DONE, t->syscall);
+	capture_put(&self->c);
+}
+
+/* ---- the call itself ---- */
+
+static void many_threads(void *arg)
+{
+	pthread_attr_t attr;
+	pthread_t t;
+	long i;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 65536);
+	for (i = 0; i < 1000; i++)
+		if (pthread_create(&t, &attr, idle_thread, (void *)i))
+			_exit(1);
+	while (__atomic_load_n(&shared->nr, __ATOMIC_SEQ_CST) < 1000)
+		usleep(1000);
+	task_ready();
+	for (;;)
+		pause();
+}
+
+static double seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+TEST_F(cap, many_threads)
+{
+	static char buf[1 << 20];
+	unsigned int nr = 0, calls = 0;
+	struct crk_rec_task *r;
+	struct crk_task *t;
+	double t0, t1, t2;
+	unsigned int n;
+	size_t pos;
+
+	task_start(self->cgroup, many_threads, NULL);
+	t0 = seconds();
+	self->dev = freeze(self->cgroup);
+	t1 = seconds();
+	self->c = capture_get(self->dev, 0);
+	t2 = seconds();
+	TH_LOG("1001 threads: frozen in %.1f ms, captured in %.1f ms, %zu bytes", (t1 - t0) * 1e3, (t2 - t1) * 1e3,
+	       self->c.len);
+	for (r = NULL; (r = record(&self->c, 0, CRK_REC_TASK, r));)
+		nr++;
+	EXPECT_EQ(1001, nr);
+	t = tasks_get(self->dev, &nr);
+	EXPECT_EQ(1001, nr);
+	free(t);
+	/* piece by piece it is the same */
+	{
+		CMD(crk_capture, cmd, .buf_uptr = (uintptr_t)buf, .buf_len = sizeof(buf));
+
+		for (pos = 0; cmd.cursor != CRK_CURSOR_END; pos += cmd.out_len, calls++) {
+			ASSERT_EQ(0, device_call(self->dev, CRK_IOC_CAPTURE, &cmd));
+			ASSERT_LE(pos + cmd.out_len, self->c.len);
+			n = ((struct crk_rec_task *)buf)->tid;
+			EXPECT_EQ(((struct crk_rec_task *)(self->c.buf + pos))->tid, n);
+		}
+		EXPECT_EQ(self->c.len, pos);
+		EXPECT_LT(1, calls);
+	}
+	capture_put(&self->c);
+}
+
+TEST_F(cap, errors)
+{
+	static char buf[1 << 16];
+	pid_t pid = task_start(self->cgroup, pending, NULL);
+	CMD_LOG(crk_capture, cmd, .buf_uptr = (uintptr_t)buf, .buf_len = 64);
+
+	self->dev = freeze(self->cgroup);
+	EXPECT_EQ(ENOSPC, device_call(self->dev, CRK_IOC_CAPTURE, &cmd));
+	EXPECT_TRUE(strstr(cmd_log, "needs")) TH_LOG("%s", cmd_log);
+	EXPECT_EQ(0, cmd.out_len);
+	cmd.buf_len = sizeof(buf);
+	cmd.tid = getpid();
+	EXPECT_EQ(ESRCH, device_call(self->dev, CRK_IOC_CAPTURE, &cmd));
+	cmd.tid = -1;
+	EXPECT_EQ(ESRCH, device_call(self->dev, CRK_IOC_CAPTURE, &cmd));
+	cmd.tid = pid;
+	cmd.buf_uptr = 8;
+	EXPECT_EQ(EFAULT, device_call(self->dev, CRK_IOC_CAPTURE, &cmd));
+	cmd.tid = 0;
+	cmd.cursor = 5;
+	EXPECT_EQ(EINVAL, device_call(self->dev, CRK_IOC_CAPTURE, &cmd));
+}
+
+static bool is_kernel_address(uint64_t v)
+{
+	return (v >= 0xffff800000000000ULL && v < 0xfffff00000000000ULL) ||
+	       (v >= 0xffffffff80000000ULL && v < 0xffffffffff000000ULL);
+}
+
+/* what looks like an address of the kernel must not be in there */
+TEST_F(cap, no_kernel_addresses)
+{
+	unsigned int nr, bad = 0;
+	struct crk_task *t;
+	uint64_t *p;
+
+	task_start(self->cgroup, sleep_all, NULL);
+	task_start(self->cgroup, family, NULL);
+	task_start(self->cgroup, with_timers, NULL);
+	self->dev = freeze(self->cgroup);
+	self->c = capture_get(self->dev, 0);
+	for (p = (uint64_t *)self->c.buf; p < (uint64_t *)(self->c.buf + self->c.len); p++)
+		bad += is_kernel_address(*p);
+	EXPECT_EQ(0, bad);
+	t = tasks_get(self->dev, &nr);
+	for (p = (uint64_t *)t; p < (uint64_t *)(t + nr); p++)
+		bad += is_kernel_address(*p);
+	EXPECT_EQ(0, bad);
+	capture_put(&self->c);
+	free(t);
+}
+
+TEST_HARNESS_MAIN
