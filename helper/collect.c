@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The model of a dump: processes and threads of the frozen cgroup with their records, descriptors and mappings, as the
+ * module gives them.  What crk can't carry is refused here by name, before a page is copied; kinds of files refuse
+ * for themselves in files/, properties of tasks in task/.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "dump.h"
+
+#define COMM(p)	((const char *)(p)->leader->comm)
+
+const void *crk_rec_find(const struct crk_rec *recs, size_t len, uint32_t type, const void *prev)
+{
+	const char *p = (const char *)recs, *end = p + len;
+
+	if (prev)
+		p = (const char *)prev + ((const struct crk_rec *)prev)->size;
+	while (p + sizeof(struct crk_rec) <= end) {
+		const struct crk_rec *rec = (const struct crk_rec *)p;
+
+		if (rec->size < sizeof(*rec) || rec->size > (size_t)(end - p))
+			break;
+		if (rec->type == type)
+			return rec;
+		p += rec->size;
+	}
+	return NULL;
+}
+
+struct crk_dproc *crk_dump_proc(struct crk_dump *d, pid_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < d->nr_procs; i++)
+		if (d->procs[i].pid == pid)
+			return &d->procs[i];
+	return NULL;
+}
+
+/* ---- tasks ---- */
+
+static int proc_open(struct crk_dproc *p)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", p->pid);
+	p->procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (p->procfd < 0)
+		return crk_err(-errno, "%s", path);
+	if (p->zombie)
+		return 0;
+	p->pidfd = syscall(SYS_pidfd_open, p->pid, 0);
+	return p->pidfd < 0 ? crk_err(-errno, "pid %d (%s)", p->pid, COMM(p)) : 0;
+}
+
+/* objects are shared within families, so most searches end at the parent; the rest meets few candidates */
+static struct crk_dproc *earlier_with(struct crk_dump *d, struct crk_dproc *p, size_t id_off)
+{
+	uint64_t id = *(const uint64_t *)((const char *)p->leader + id_off);
+	struct crk_dproc *q;
+
+	if (!id)
+		return NULL;
+	for (q = d->procs; q < p; q++)
+		if (*(const uint64_t *)((const char *)q->leader + id_off) == id)
+			return q;
+	return NULL;
+}
+
+/* the first process of a sharing group */
+#define EARLIER(d, p, field) earlier_with(d, p, offsetof(struct crk_task, field))
+
+static int refuse_thread(const struct crk_dump *d, const struct crk_dproc *p, const struct crk_task *t)
+{
+	size_t i;
+
+	if (t->flags & CRK_TASK_WORKER)
+		return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: io_uring and vhost workers are not supported", p->pid,
+				COMM(p), t->tid);
+	if (t->flags & CRK_TASK_SECCOMP)
+		return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: seccomp filters are not supported", p->pid, COMM(p),
+				t->tid);
+	if (t->flags & CRK_TASK_DEAD)
+		return crk_fail(-EOPNOTSUPP, "pid %d (%s): its first thread has exited, others go on: not supported",
+				p->pid, COMM(p));
+	for (i = 0; i < d->nr_tasks && t->tracer_tid; i++)
+		if (d->tasks[i].tid == t->tracer_tid)
+			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: traced by pid %d of the same tree: not supported",
+					p->pid, COMM(p), t->tid, d->tasks[i].tgid);
+	return 0;
+}
+
+/* a namespace of its own: created within the tree, or the tree lives in a container */
+static int refuse_namespaces(const struct crk_dproc *p)
+{
+	static const char * const names[] = {
+		"cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts",
+	};
+	char path[64];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		struct stat ours, theirs;
+
+		snprintf(path, sizeof(path), "/proc/self/ns/%s", names[i]);
+		if (stat(path, &ours))
+			continue;		/* a kernel without this kind */
+		if (fstatat(p->procfd, path + strlen("/proc/self/"), &theirs, 0)) {
+			if (errno == ENOENT && strstr(names[i], "_for_children"))
+				continue;
+			return crk_err(-errno, "pid %d (%s): ns/%s", p->pid, COMM(p), names[i]);
+		}
+		if (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev)
+			return crk_fail(-EOPNOTSUPP, "pid %d (%s): is in a foreign %s namespace: not supported", p->pid,
+					COMM(p), names[i]);
+	}
+	return 0;
+}
+
+static int refuse_process(struct crk_dump *d, struct crk_dproc *p)
+{
+	const struct crk_dproc *q;
+	size_t i;
+	int err;
+
+	for (i = 0; i < p->nr_threads; i++) {
+		err = refuse_thread(d, p, p->leader + i);
+		if (err)
+			return err;
+	}
+	q = EARLIER(d, p, mm_id);
+	if (q)
+		return crk_fail(-EOPNOTSUPP, "pid %d (%s): shares its memory with pid %d (%s), by %s: not supported",
+				p->pid, COMM(p), q->pid, COMM(q),
+				p->parent && (p->parent->leader->flags & CRK_TASK_VFORK) ? "vfork" : "CLONE_VM");
+	q = EARLIER(d, p, sighand_id);
+	if (q)
+		return crk_fail(-EOPNOTSUPP, "pid %d (%s): shares its signal actions with pid %d (%s): not supported",
+				p->pid, COMM(p), q->pid, COMM(q));
+	for (i = 0; i < p->nr_threads; i++) {
+		const struct crk_task *t = p->leader + i;
+
+		if (!p->zombie && (t->files_id != p->leader->files_id || t->fs_id != p->leader->fs_id))
+			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: has open files or a working directory of its own",
+					p->pid, COMM(p), t->tid);
+		if (t->flags & CRK_TASK_VFORK && !(t->flags & CRK_TASK_ZOMBIE))
+			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: waits in vfork: not supported", p->pid, COMM(p),
+					t->tid);
+	}
+	return p->zombie ? 0 : refuse_namespaces(p);
+}
+
+int crk_collect_tasks(struct crk_dump *d)
+{
+	size_t i, nr = 0;
+	int err;
+
+	err = crk_dev_tasks(d->dev, &d->tasks, &d->nr_tasks);
+	if (err)
+		return err;
+	if (!d->nr_tasks)
+		return crk_fail(-ESRCH, "the cgroup is empty");
+	for (i = 0; i < d->nr_tasks; i++)
+		nr += d->tasks[i].tid == d->tasks[i].tgid;
+	d->procs = calloc(nr, sizeof(*d->procs));
+	if (!d->procs)
+		return crk_oom();
+	for (i = 0; i < d->nr_tasks; i++) {
+		const struct crk_task *t = &d->tasks[i];
+		struct crk_dproc *p;
+
+		if (t->tid != t->tgid) {
+			if (!d->nr_procs || d->procs[d->nr_procs - 1].pid != t->tgid)
+				return crk_fail(-ESTALE, "tid %d: its process %d is not in the cgroup", t->tid, t->tgid);
+			d->procs[d->nr_procs - 1].nr_threads++;
+			continue;
+		}
+		p = &d->procs[d->nr_procs++];
+		p->leader = t;
+		p->nr_threads = 1;
+		p->pid = t->tgid;
+		p->zombie = t->flags & CRK_TASK_ZOMBIE;
+		p->pidfd = p->procfd = -1;
+		p->parent = crk_dump_proc(d, t->ppid);
+	}
+	for (i = 0; i < d->nr_procs; i++) {
+		struct crk_dproc *p = &d->procs[i];
+
+		err = proc_open(p);
+		if (!err)
+			err = refuse_process(d, p);
+		if (err)
+			return err;
+		if (!p->zombie) {
+			p->files_of = EARLIER(d, p, files_id);
+			p->fs_of = EARLIER(d, p, fs_id);
+		}
+	}
+	return 0;
+}
+
+/* ---- records, descriptors, mappings ---- */
+
+static int split_records(struct crk_dump *d)
+{
+	const char *pos = d->recs, *end = pos + d->recs_len;
+	struct crk_dproc *p;
+	size_t i;
+
+	/* one set per task, in the order of the tasks */
+	for (p = d->procs; p < d->procs + d->nr_procs; p++) {
+		p->recs = calloc(p->nr_threads, sizeof(*p->recs));
+		p->recs_len = calloc(p->nr_threads, sizeof(*p->recs_len));
+		if (!p->recs || !p->recs_len)
+			return crk_oom();
+		for (i = 0; i < p->nr_threads; i++) {
+			const struct crk_rec_task *head = (const void *)pos;
+			const void *next;
+
+			if (pos + sizeof(*head) > end || head->rec.type != CRK_REC_TASK || head->tid != p->leader[i].tid)
+				return crk_fail(-ESTALE, "pid %d (%s) tid %d: came or went while its state was read",
+						p->pid, COMM(p), p->leader[i].tid);
+			next = crk_rec_find((const void *)pos, end - pos, CRK_REC_TASK, pos);
+			p->recs[i] = (const void *)pos;
+			p->recs_len[i] = (next ? (const char *)next : end) - pos;
+			pos += p->recs_len[i];
+		}
+		if (p->zombie)
+			continue;
+		p->mm = crk_rec_find(p->recs[0], p->recs_len[0], CRK_REC_MM, NULL);
+		p->actions = crk_rec_find(p->recs[0], p->recs_len[0], CRK_REC_ACTIONS, NULL);
+		if (!p->mm || !p->actions)
+			return crk_fail(-EPROTO, "pid %d (%s): the module gave no record of its %s", p->pid, COMM(p),
+					p->mm ? "signal actions" : "address space");
+	}
+	return 0;
+}
+
+static int refuse_machine(const struct crk_dproc *p, uint32_t machine)
+{
+	size_t i;
+
+	for (i = 0; i < p->nr_threads && !p->zombie; i++) {
+		const struct crk_rec_task *head = (const void *)p->recs[i];
+		const struct crk_rec_thread *t = crk_rec_find(p->recs[i], p->recs_len[i], CRK_REC_THREAD, NULL);
+
+		if (head->machine != machine || p->mm->flags & CRK_MM_COMPAT ||
+		    (t && t->flags & (CRK_THREAD_COMPAT | CRK_THREAD_ADDR32)))
+			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: 32-bit tasks are not supported yet", p->pid,
+					COMM(p), head->tid);
+		if (p->mm->flags & CRK_MM_X32)
+			return crk_fail(-EOPNOTSUPP, "pid %d (%s): x32 tasks are not supported yet", p->pid, COMM(p));
+	}
+	return 0;
+}
+
+static const char *vma_refusal(const struct crk_vma *v)
+{
+	if (v->flags & CRK_VMA_SPECIAL)
+		return strncmp((const char *)v->name, "[vvar", 5) && strcmp((const char *)v->name, "[vdso]") ?
+			"made by the kernel" : NULL;
+	if (v->flags & CRK_VMA_AIO_RING)
+		return "ring of asynchronous I/O (io_setup)";
+	if (v->flags & CRK_VMA_IO)
+		return "device memory";
+	if (v->flags & CRK_VMA_UFFD)
+		return "registered with userfaultfd";
+	if (v->flags & CRK_VMA_SECRETMEM)
+		return "secret memory (memfd_secret)";
+	if (v->flags & CRK_VMA_SHADOW_STACK)
+		return "shadow stack";
+	if (v->pkey)
+		return "protection keys";
+	return NULL;
+}
+
+static int refuse_mappings(const struct crk_dproc *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->nr_vmas; i++) {
+		const struct crk_vma *v = &p->vmas[i];
+		const char *why = vma_refusal(v);
+
+		if (why)
+			return crk_fail(-EOPNOTSUPP, "pid %d (%s) mapping %llx-%llx%s%.80s: %s: not supported", p->pid,
+					COMM(p), (unsigned long long)v->start, (unsigned long long)v->end,
+					*v->name ? " " : "", (const char *)v->name, why);
+	}
+	return 0;
+}
+
+int crk_collect_capture(struct crk_dump *d)
+{
+	struct crk_info info = {};
+	struct crk_dproc *p;
+	int err;
+
+	err = crk_dev_info(d->dev, &info);
+	if (!err)
+		err = crk_dev_capture(d->dev, &d->recs, &d->recs_len);
+	if (!err)
+		err = split_records(d);
+	for (p = d->procs; p < d->procs + d->nr_procs && !err; p++) {
+		if (p->zombie)
+			continue;
+		err = refuse_machine(p, info.out_machine);
+		if (!err)
+			err = crk_dev_vmas(d->dev, p->pid, &p->vmas, &p->nr_vmas);
+		if (!err)
+			err = refuse_mappings(p);
+		if (!err && !p->files_of)
+			err = crk_dev_files(d->dev, p->pid, &p->fds, &p->nr_fds);
+	}
+	return err;
+}
+
+void crk_collect_free(struct crk_dump *d)
+{
+	struct crk_dproc *p;
+
+	for (p = d->procs; p < d->procs + d->nr_procs; p++) {
+		if (p->pidfd >= 0)
+			close(p->pidfd);
+		if (p->procfd >= 0)
+			close(p->procfd);
+		free(p->recs);
+		free(p->recs_len);
+		free(p->fds);
+		free(p->vmas);
+	}
+	free(d->procs);
+	free(d->tasks);
+	free(d->recs);
+}

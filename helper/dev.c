@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The only file that calls the module: one thin function per ioctl of uapi/crk.h, and loading the module if it is
+ * missing.  Each failure is printed here, with the module's own log text as the reason where it gave one.
+ */
+#include <fcntl.h>
+#include <libkmod.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/utsname.h>
+
+#include "helper.h"
+
+#define LOG_SIZE	1024
+
+/* @log is the module's text, "" if it had nothing to say; several lines become several messages */
+static int dev_err(int err, const char *log, const char *what)
+{
+	const char *line = log, *end;
+	int len;
+
+	if (!*log)
+		return crk_err(err, "%s", what);
+	while (*line) {
+		end = strchrnul(line, '\n');
+		len = end - line;
+		if (len)
+			crk_fail(err, "%.*s", len, line);
+		line = *end ? end + 1 : end;
+	}
+	return err;
+}
+
+static int dev_ioctl(int dev, unsigned long nr, void *cmd)
+{
+	int ret;
+
+	do {
+		ret = ioctl(dev, nr, cmd);
+	} while (ret < 0 && errno == EINTR && nr != CRK_IOC_FREEZE && nr != CRK_IOC_WAIT);
+	return ret < 0 ? -errno : 0;
+}
+
+/* ---- open ---- */
+
+static void hint_insert(int err)
+{
+	struct utsname uts;
+
+	uname(&uts);
+	switch (-err) {
+	case ENOENT:
+		crk_hint("crk.ko is not installed for kernel %s: make && make install, or insmod crk.ko", uts.release);
+		break;
+	case ENOEXEC:
+		crk_hint("crk.ko was built for another kernel than %s: build it again", uts.release);
+		break;
+	case EKEYREJECTED:
+	case ENOKEY:
+		crk_hint("this kernel only loads signed modules: sign crk.ko with a key it trusts");
+		break;
+	case EPERM:
+		crk_hint("not root, or the kernel is locked down (Secure Boot): see kernel_lockdown(7)");
+		break;
+	}
+}
+
+static int module_insert(void)
+{
+	struct kmod_list *list = NULL, *item;
+	struct kmod_ctx *ctx = kmod_new(NULL, NULL);
+	int ret;
+
+	if (!ctx)
+		return crk_oom();
+	ret = kmod_module_new_from_lookup(ctx, "crk", &list);
+	if (!ret && !list)
+		ret = -ENOENT;
+	kmod_list_foreach(item, list) {
+		struct kmod_module *mod = kmod_module_get_module(item);
+
+		ret = kmod_module_probe_insert_module(mod, 0, NULL, NULL, NULL, NULL);
+		kmod_module_unref(mod);
+		if (ret)
+			break;
+	}
+	kmod_module_unref_list(list);
+	kmod_unref(ctx);
+	if (ret > 0)
+		ret = -EPERM;
+	if (ret) {
+		crk_err(ret, "cannot load the kernel module crk");
+		hint_insert(ret);
+	}
+	return ret;
+}
+
+int crk_dev_open(int *ret)
+{
+	int i, fd, err;
+
+	fd = open(CRK_DEVICE, O_RDWR | O_CLOEXEC);
+	if (fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ENODEV)) {
+		err = module_insert();
+		if (err)
+			return err;
+		/* devtmpfs or udev makes the node */
+		for (i = 0; i < 100 && fd < 0; i++) {
+			fd = open(CRK_DEVICE, O_RDWR | O_CLOEXEC);
+			if (fd < 0)
+				usleep(10000);
+		}
+	}
+	if (fd < 0)
+		return crk_err(-errno, "cannot open %s", CRK_DEVICE);
+	*ret = fd;
+	return 0;
+}
+
+int crk_dev_info(int dev, struct crk_info *out)
+{
+	int ret;
+
+	out->size = sizeof(*out);
+	ret = dev_ioctl(dev, CRK_IOC_INFO, out);
+	return ret ? crk_err(ret, "cannot ask the module what it can do") : 0;
+}
+
+/* ---- dump ---- */
+
+int crk_dev_freeze(int dev, int cgroup_fd, unsigned int timeout_ms, struct crk_freeze *out)
+{
+	char log[LOG_SIZE] = "";
+	int ret;
+
+	memset(out, 0, sizeof(*out));
+	out->size = sizeof(*out);
+	out->cgroup_fd = cgroup_fd;
+	out->timeout_ms = timeout_ms;
+	out->log_uptr = (uintptr_t)log;
+	out->log_size = sizeof(log);
+	ret = dev_ioctl(dev, CRK_IOC_FREEZE, out);
+	return ret ? dev_err(ret, log, "cannot freeze the cgroup") : 0;
+}
+
+int crk_dev_verify(int dev, uint32_t *nr_thaws_ret)
+{
+	char log[LOG_SIZE] = "";
+	struct crk_verify cmd = {
+		.size = sizeof(cmd), .log_uptr = (uintptr_t)log, .log_size = sizeof(log),
+	};
+	int ret;
+
+	ret = dev_ioctl(dev, CRK_IOC_VERIFY, &cmd);
+	if (ret)
+		return dev_err(ret, log, "a task ran, came or went while the cgroup was frozen");
+	if (nr_thaws_ret)
+		*nr_thaws_ret = cmd.out_nr_thaws;
+	return 0;
+}
+
+int crk_dev_thaw(int dev, bool leave_frozen, uint64_t *frozen_ns_ret)
+{
+	struct crk_thaw cmd = { .size = sizeof(cmd), .flags = leave_frozen ? CRK_THAW_LEAVE_FROZEN : 0 };
+	int ret;
+
+	ret = dev_ioctl(dev, CRK_IOC_THAW, &cmd);
+	if (ret)
+		return crk_err(ret, "cannot thaw the cgroup");
+	if (frozen_ns_ret)
+		*frozen_ns_ret = cmd.out_frozen_ns;
+	return 0;
+}
+
+int crk_dev_tasks(int dev, struct crk_task **ret, size_t *nr_ret)
+{
+	struct crk_tasks cmd = { .size = sizeof(cmd), .entry_size = sizeof(struct crk_task) };
+	_cleanup_free_ struct crk_task *tasks = NULL;
+	int err;
+
+	do {
+		struct crk_task *more = realloc(tasks, (cmd.nr + 1) * sizeof(*tasks));
+
+		if (!more)
+			return crk_oom();
+		tasks = more;
+		memset(tasks, 0, cmd.nr * sizeof(*tasks));
+		cmd.tasks_uptr = (uintptr_t)tasks;
+		err = dev_ioctl(dev, CRK_IOC_TASKS, &cmd);
+		if (!err && cmd.nr >= cmd.out_nr)
+			break;
+		cmd.nr = cmd.out_nr;
+	} while (!err || err == -ENOSPC);
+	if (err)
+		return crk_err(err, "cannot list the tasks of the cgroup");
+	*nr_ret = cmd.out_nr;
+	*ret = steal_ptr(&tasks);
+	return 0;
+}
+
+int crk_dev_capture(int dev, void **ret, size_t *len_ret)
+{
+	char log[LOG_SIZE] = "";
+	struct crk_capture cmd = {
+		.size = sizeof(cmd), .log_uptr = (uintptr_t)log, .log_size = sizeof(log),
+	};
+	_cleanup_free_ char *buf = NULL;
+	size_t len = 0, room = 0, want = 1 << 20;
+	int err = 0;
+
+	while (cmd.cursor != CRK_CURSOR_END) {
+		if (room - len < want) {
+			char *more;
+
+			room = max(room * 2, len + want);
+			more = realloc(buf, room);
+			if (!more)
+				return crk_oom();
+			buf = more;
+		}
+		cmd.buf_uptr = (uintptr_t)(buf + len);
+		cmd.buf_len = room - len;
+		cmd.out_len = 0;
+		err = dev_ioctl(dev, CRK_IOC_CAPTURE, &cmd);
+		if (err == -ENOSPC && want < (64 << 20)) {	/* not even one task fits */
+			want *= 2;
+			continue;
+		}
+		if (err)
+			return dev_err(err, log, "cannot read the state of the tasks");
+		len += cmd.out_len;
+	}
+	*len_ret = len;
+	*ret = steal_ptr(&buf);
+	return 0;
+}
+
+int crk_dev_vmas(int dev, pid_t pid, struct crk_vma **ret, size_t *nr_ret)
+{
+	struct crk_vmas cmd = { .size = sizeof(cmd), .pid = pid, .entry_size = sizeof(struct crk_vma) };
+	_cleanup_free_ struct crk_vma *vmas = NULL;
+	size_t nr = 0, room = 0;
+	int err;
+
+	while (cmd.start != CRK_CURSOR_END) {
+		if (nr + 64 > room) {
+			struct crk_vma *more;
+
+			room = room ? room * 2 : 256;
+			more = realloc(vmas, room * sizeof(*vmas));
+			if (!more)
+				return crk_oom();
+			vmas = more;
+		}
+		cmd.vmas_uptr = (uintptr_t)(vmas + nr);
+		cmd.nr = room - nr;
+		cmd.out_nr = 0;
+		err = dev_ioctl(dev, CRK_IOC_VMAS, &cmd);
+		if (err)
+			return crk_err(err, "pid %d: cannot list its mappings", pid);
+		nr += cmd.out_nr;
+	}
+	*nr_ret = nr;
+	*ret = steal_ptr(&vmas);
+	return 0;
+}
+
+int crk_dev_pages(int dev, struct crk_pagerun *cmd)
+{
+	int ret;
+
+	cmd->size = sizeof(*cmd);
+	cmd->entry_size = sizeof(struct crk_pages);
+	ret = dev_ioctl(dev, CRK_IOC_PAGES, cmd);
+	return ret ? crk_err(ret, "pid %d: cannot list its pages", cmd->pid) : 0;
+}
+
+int crk_dev_read(int dev, pid_t pid, int file_fd, uint64_t off, const struct crk_range *ranges, uint32_t nr)
+{
+	char log[LOG_SIZE] = "", what[64];
+	struct crk_read cmd = {
+		.size = sizeof(cmd), .pid = pid, .file_fd = file_fd, .file_off = off,
+		.ranges_uptr = (uintptr_t)ranges, .nr = nr, .log_uptr = (uintptr_t)log, .log_size = sizeof(log),
+	};
+	int ret;
+
+	ret = dev_ioctl(dev, CRK_IOC_READ, &cmd);
+	if (!ret)
+		return 0;
+	snprintf(what, sizeof(what), "pid %d: cannot save its pages", pid);
+	return dev_err(ret, log, what);
+}
+
+int crk_dev_files(int dev, pid_t pid, struct crk_fd **ret, size_t *nr_ret)
+{
+	struct crk_files cmd = { .size = sizeof(cmd), .pid = pid, .entry_size = sizeof(struct crk_fd) };
+	_cleanup_free_ struct crk_fd *fds = NULL;
+	size_t nr = 0, room = 0;
+	int err;
+
+	while (cmd.first_fd != CRK_FD_END) {
+		if (nr + 64 > room) {
+			struct crk_fd *more;
+
+			room = room ? room * 2 : 128;
+			more = realloc(fds, room * sizeof(*fds));
+			if (!more)
+				return crk_oom();
+			fds = more;
+		}
+		cmd.fds_uptr = (uintptr_t)(fds + nr);
+		cmd.nr = room - nr;
+		cmd.out_nr = 0;
+		err = dev_ioctl(dev, CRK_IOC_FILES, &cmd);
+		if (err)
+			return crk_err(err, "pid %d: cannot list its open files", pid);
+		nr += cmd.out_nr;
+	}
+	*nr_ret = nr;
+	*ret = steal_ptr(&fds);
+	return 0;
+}
+
+/* ---- restore ---- */
+
+int crk_dev_restore(int dev, uint32_t nr_tasks)
+{
+	struct crk_restore cmd = { .size = sizeof(cmd), .nr_tasks = nr_tasks };
+	int ret;
+
+	ret = dev_ioctl(dev, CRK_IOC_RESTORE, &cmd);
+	return ret ? crk_err(ret, "cannot begin a restore") : 0;
+}
+
+int crk_dev_program(int dev, struct crk_program *cmd)
+{
+	char log[LOG_SIZE] = "", what[80];
+	int ret;
+
+	cmd->size = sizeof(*cmd);
+	cmd->op_size = sizeof(struct crk_op);
+	cmd->log_uptr = (uintptr_t)log;
+	cmd->log_size = sizeof(log);
+	cmd->out_bad_op = ~0U;
+	ret = dev_ioctl(dev, CRK_IOC_PROGRAM, cmd);
+	if (!ret)
+		ret = -EPROTO;		/* it does not return when all is well */
+	if (cmd->out_bad_op != ~0U)
+		snprintf(what, sizeof(what), "memory program refused at record %u", cmd->out_bad_op);
+	else
+		snprintf(what, sizeof(what), "memory program refused");
+	return dev_err(ret, log, what);
+}
+
+int crk_dev_park(int dev)
+{
+	struct crk_park cmd = { .size = sizeof(cmd) };
+	int ret = dev_ioctl(dev, CRK_IOC_PARK, &cmd);
+
+	return crk_err(ret ? ret : -EPROTO, "cannot wait at the gate");
+}
+
+int crk_dev_wait(int dev, unsigned int timeout_ms, struct crk_wait *out)
+{
+	char log[LOG_SIZE] = "", what[80];
+	int ret;
+
+	memset(out, 0, sizeof(*out));
+	out->size = sizeof(*out);
+	out->timeout_ms = timeout_ms;
+	out->log_uptr = (uintptr_t)log;
+	out->log_size = sizeof(log);
+	ret = dev_ioctl(dev, CRK_IOC_WAIT, out);
+	if (!ret)
+		return 0;
+	if (ret == -ECHILD && out->out_err) {
+		if (*log) {
+			crk_err(-(int)out->out_err, "pid %d: %s", out->out_pid, log);
+			return ret;
+		}
+		snprintf(what, sizeof(what), "pid %d failed at memory record %d", out->out_pid, (int)out->out_bad_op);
+		crk_err(-(int)out->out_err, "%s", what);
+		return ret;
+	}
+	snprintf(what, sizeof(what), "waiting for the restored tasks, %u are ready", out->out_nr_parked);
+	return dev_err(ret, log, what);
+}
+
+int crk_dev_set(int dev, const void *recs, size_t len)
+{
+	char log[LOG_SIZE] = "";
+	struct crk_set cmd = {
+		.size = sizeof(cmd), .recs_uptr = (uintptr_t)recs, .recs_len = len,
+		.log_uptr = (uintptr_t)log, .log_size = sizeof(log),
+	};
+	int ret;
+
+	ret = dev_ioctl(dev, CRK_IOC_SET, &cmd);
+	return ret ? dev_err(ret, log, "cannot give the threads their state") : 0;
+}
+
+int crk_dev_go(int dev)
+{
+	char log[LOG_SIZE] = "";
+	struct crk_go cmd = { .size = sizeof(cmd), .log_uptr = (uintptr_t)log, .log_size = sizeof(log) };
+	int ret;
+
+	ret = dev_ioctl(dev, CRK_IOC_GO, &cmd);
+	return ret ? dev_err(ret, log, "cannot let the restored tasks go") : 0;
+}

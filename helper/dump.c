@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * crkhelper dump: the phases in their order, and what a failure undoes.  Read the table first.  Whatever fails, the
+ * target goes on as before and the image directory is gone.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dump.h"
+
+/* what the phases need beside the model */
+struct dump_run {
+	struct crk_dump d;
+	char *cgroup;			/* path below the mount */
+	bool cgroup_made;		/* for -t: dissolved again if the tree lives on */
+	struct crk_freeze freeze;
+	uint32_t nr_thaws;
+	bool in_doubt;			/* the target may be half gone */
+};
+
+/* ---- phases ---- */
+
+static int phase_images(struct dump_run *run)
+{
+	return crk_imgdir_create(run->d.opts->images_dir, &run->d.dir);
+}
+
+static int phase_device(struct dump_run *run)
+{
+	return crk_dev_open(&run->d.dev);
+}
+
+static int phase_cgroup(struct dump_run *run)
+{
+	const struct crk_opts *opts = run->d.opts;
+	int err;
+
+	if (opts->tree) {
+		err = crk_cgroup_for_tree(opts->tree, &run->cgroup, &run->cgroup_made);
+		if (err)
+			return err;
+	} else {
+		run->cgroup = strdup(opts->cgroup);
+		if (!run->cgroup)
+			return crk_oom();
+	}
+	return crk_cgroup_open(run->cgroup, &run->d.cgroup_fd);
+}
+
+static int phase_freeze(struct dump_run *run)
+{
+	struct crk_dump *d = &run->d;
+	int err = crk_dev_freeze(d->dev, d->cgroup_fd, d->opts->timeout_ms, &run->freeze);
+
+	d->frozen = !err;
+	return err;
+}
+
+static int phase_tasks(struct dump_run *run)
+{
+	return crk_collect_tasks(&run->d);
+}
+
+static int phase_capture(struct dump_run *run)
+{
+	return crk_collect_capture(&run->d);
+}
+
+static int phase_files(struct dump_run *run)
+{
+	return crk_files_dump(&run->d);
+}
+
+static int phase_memory(struct dump_run *run)
+{
+	int err = crk_mem_dump(&run->d);
+
+	return err ?: crk_files_dump_end(&run->d);
+}
+
+static int phase_state(struct dump_run *run)
+{
+	return crk_task_dump(&run->d);
+}
+
+static int phase_inventory(struct dump_run *run)
+{
+	CrkInventoryEntry inv = CRK_INVENTORY_ENTRY__INIT;
+	struct crk_dump *d = &run->d;
+	_cleanup_free_ uint32_t *roots = calloc(d->nr_procs, sizeof(*roots));
+	struct crk_info info = {};
+	size_t i;
+	int err;
+
+	if (!roots)
+		return crk_oom();
+	err = crk_dev_info(d->dev, &info);
+	if (err)
+		return err;
+	for (i = 0; i < d->nr_procs; i++)
+		if (!d->procs[i].parent)
+			roots[inv.n_roots++] = d->procs[i].pid;
+	inv.roots = roots;
+	inv.cgroup = run->cgroup;
+	inv.has_nr_tasks = 1;
+	inv.nr_tasks = d->nr_tasks;
+	inv.has_module_features = 1;
+	inv.module_features = info.out_features;
+	inv.has_module_abi = 1;
+	inv.module_abi = info.out_abi;
+	return crk_inventory_write(d->dir, &inv, NULL);
+}
+
+static int phase_verify(struct dump_run *run)
+{
+	return crk_dev_verify(run->d.dev, &run->nr_thaws);
+}
+
+static int thaw(struct dump_run *run, bool leave_frozen)
+{
+	int err = crk_dev_thaw(run->d.dev, leave_frozen, &run->d.frozen_ns);
+
+	if (!err)
+		run->d.frozen = false;
+	return err;
+}
+
+/* a target that goes on is held no longer than needed; one that ends is held until its images are complete */
+static int phase_thaw(struct dump_run *run)
+{
+	const struct crk_opts *opts = run->d.opts;
+	size_t i;
+
+	if (opts->leave_stopped)
+		for (i = 0; i < run->d.nr_procs; i++)
+			if (!run->d.procs[i].zombie)
+				kill(run->d.procs[i].pid, SIGSTOP);
+	if (opts->leave_running || opts->leave_stopped)
+		return thaw(run, false);
+	return 0;
+}
+
+static int phase_commit(struct dump_run *run)
+{
+	return crk_imgdir_commit(run->d.dir);
+}
+
+static int phase_end(struct dump_run *run)
+{
+	const struct crk_opts *opts = run->d.opts;
+	int err;
+
+	if (opts->leave_frozen)
+		return thaw(run, true);
+	if (opts->leave_running || opts->leave_stopped)
+		return 0;
+	/* SIGKILL reaches frozen tasks; they are not thawed, so that none runs again */
+	run->in_doubt = true;
+	err = crk_cgroup_kill(run->d.cgroup_fd);
+	if (err)
+		return err;
+	run->in_doubt = false;
+	return thaw(run, false);
+}
+
+static const struct phase {
+	const char *name;
+	int (*run)(struct dump_run *run);
+} phases[] = {
+	{ "images",	phase_images },		/* the directory, before anything is held */
+	{ "device",	phase_device },
+	{ "cgroup",	phase_cgroup },
+	{ "freeze",	phase_freeze },
+	{ "tasks",	phase_tasks },
+	{ "capture",	phase_capture },	/* most refusals */
+	{ "files",	phase_files },		/* before memory, which refers to open files */
+	{ "memory",	phase_memory },
+	{ "state",	phase_state },
+	{ "inventory",	phase_inventory },
+	{ "verify",	phase_verify },		/* nobody ran: after all that was read from the target */
+	{ "thaw",	phase_thaw },
+	{ "commit",	phase_commit },		/* before the end: the images must be complete */
+	{ "end",	phase_end },
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static volatile sig_atomic_t interrupted;
+
+static int run_phases(struct dump_run *run)
+{
+	const struct phase *phase;
+
+	for (phase = phases; phase < phases + ARRAY_SIZE(phases); phase++) {
+		uint64_t start = now_ns();
+		int err;
+
+		if (interrupted)
+			return crk_fail(-ECANCELED, "interrupted");
+		err = phase->run(run);
+		if (err)
+			return err;
+		crk_info("%-10s %9.3f ms", phase->name, (now_ns() - start) / 1e6);
+	}
+	return 0;
+}
+
+/* ---- around them ---- */
+
+static void on_signal(int signo)
+{
+	(void)signo;
+	interrupted = 1;
+}
+
+static void report(const struct dump_run *run, double seconds)
+{
+	const struct crk_dump *d = &run->d;
+	double frozen = d->frozen_ns / 1e9;
+	unsigned long long bytes = d->pages_written * (unsigned long long)sysconf(_SC_PAGESIZE);
+
+	if (d->opts->json)
+		printf("{ \"processes\": %zu, \"threads\": %zu, \"pages_bytes\": %llu, \"seconds\": %.6f, \"frozen_seconds\": %.6f, \"thaws_held_off\": %u }\n",
+		       d->nr_procs, d->nr_tasks, bytes, seconds, frozen, run->nr_thaws);
+	else if (isatty(STDOUT_FILENO) || d->opts->verbose)
+		printf("%zu processes, %zu threads, %.1f MiB in %.3f s, frozen for %.3f s\n", d->nr_procs, d->nr_tasks,
+		       bytes / 1048576.0, seconds, frozen);
+	if (run->nr_thaws)
+		crk_warn("%u attempts of others to thaw cgroup %s were held off", run->nr_thaws, run->cgroup);
+}
+
+/* the order of undoing: the target first */
+static void finish(struct dump_run *run, int err)
+{
+	struct crk_dump *d = &run->d;
+
+	if (err && d->frozen && !run->in_doubt)
+		thaw(run, false);
+	if (d->dev >= 0)
+		close(d->dev);
+	if (run->cgroup_made && (err || d->opts->leave_running || d->opts->leave_stopped))
+		crk_cgroup_dissolve(run->cgroup);
+	else if (run->cgroup_made && !d->opts->leave_frozen)
+		crk_cgroup_remove(run->cgroup);
+	if (d->cgroup_fd >= 0)
+		close(d->cgroup_fd);
+	crk_mem_dump_free(d);
+	crk_files_dump_free(d);
+	crk_collect_free(d);
+	crk_imgdir_close(d->dir);
+	free(run->cgroup);
+}
+
+int crk_cmd_dump(const struct crk_opts *opts)
+{
+	struct dump_run run = { .d = { .opts = opts, .dev = -1, .cgroup_fd = -1 } };
+	struct sigaction sa = { .sa_handler = on_signal };
+	uint64_t start = now_ns();
+	int err, status;
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	err = run_phases(&run);
+	status = !err ? CRK_EXIT_DONE : run.in_doubt ? CRK_EXIT_DOUBT : CRK_EXIT_FAILED;
+	if (!err)
+		report(&run, (now_ns() - start) / 1e9);
+	finish(&run, err);
+	return status;
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reads the images of every process's memory into lists, and refuses what can't be mapped here.  Also the entry points
+ * of mem/, which call the other files in order.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "mem.h"
+
+/* ---- dump ---- */
+
+int crk_mem_dump(struct crk_dump *d)
+{
+	size_t i;
+	int err = 0;
+
+	d->mem = calloc(1, sizeof(*d->mem));
+	if (!d->mem)
+		return crk_oom();
+	d->mem->ids = calloc(d->nr_procs, sizeof(*d->mem->ids));
+	if (!d->mem->ids)
+		return crk_oom();
+	for (i = 0; i < d->nr_procs && !err; i++) {
+		struct crk_dproc *p = &d->procs[i];
+		_cleanup_free_ uint64_t *nr_pages = calloc(p->nr_vmas + 1, sizeof(*nr_pages));
+
+		if (p->zombie)
+			continue;
+		if (!nr_pages)
+			return crk_oom();
+		err = crk_pagemap_dump(d, p, nr_pages);
+		if (!err)
+			err = crk_vmas_dump(d, p, nr_pages);
+	}
+	for (i = 0; i < d->nr_procs && !err; i++)
+		if (!d->procs[i].zombie)
+			err = crk_cow_dump(d, &d->procs[i]);
+	return err;
+}
+
+void crk_mem_dump_free(struct crk_dump *d)
+{
+	if (!d->mem)
+		return;
+	crk_pagemap_free(d);
+	free(d->mem->shms);
+	free(d->mem->files);
+	free(d->mem);
+	d->mem = NULL;
+}
+
+/* ---- restore: reading ---- */
+
+int crk_runs_read(struct crk_rst *r, enum crk_img_type type, uint32_t id, struct crk_rrun **runs, size_t *nr,
+		  size_t *room, uint32_t *pages_id_ret)
+{
+	ProtobufCMessage *msg;
+	struct crk_img *img;
+	uint64_t off = 0;
+	int ret;
+
+	ret = crk_img_open(r->dir, type, id, &img);
+	if (ret)
+		return ret == -ENOENT ? crk_fail(ret, "the pagemap image of %u is missing", id) : ret;
+	ret = crk_img_get(img, &msg);
+	if (ret == 1) {
+		*pages_id_ret = ((PagemapHead *)msg)->pages_id;
+		protobuf_c_message_free_unpacked(msg, NULL);
+	}
+	while (ret == 1 && (ret = crk_img_get(img, &msg)) == 1) {
+		const PagemapEntry *e = (const PagemapEntry *)msg;
+		struct crk_rrun *run = array_add(*runs, *nr, *room);
+
+		if (!run) {
+			ret = crk_oom();
+		} else {
+			*run = (struct crk_rrun){ e->vaddr, crk_pagemap_nr(e), off };
+			off += run->nr * PAGE_SIZE;
+			if (e->in_parent || e->flags & PE_PARENT)
+				ret = crk_fail(-EOPNOTSUPP, "images of a parent checkpoint are not supported");
+		}
+		protobuf_c_message_free_unpacked(msg, NULL);
+	}
+	crk_img_close(img);
+	return ret < 0 ? ret : 0;
+}
+
+static int read_vmas(struct crk_rst *r, struct crk_rproc *p, struct crk_rmem *m)
+{
+	size_t nr = m->mm->n_vmas, i;
+	ProtobufCMessage *msg;
+	struct crk_img *img;
+	int ret;
+
+	m->entries = calloc(nr + 1, sizeof(*m->entries));
+	m->vmas = calloc(nr + 1, sizeof(*m->vmas));
+	if (!m->entries || !m->vmas)
+		return crk_oom();
+	ret = crk_img_open(r->dir, CRK_IMG_CRK_VMA, p->pid, &img);
+	if (ret)
+		return ret == -ENOENT ? crk_fail(ret, "crk-vma-%d.img is missing", p->pid) : ret;
+	for (i = 0; i < nr && (ret = crk_img_get(img, &msg)) == 1; i++) {
+		m->entries[i] = (CrkVmaEntry *)msg;
+		m->vmas[i] = (struct crk_rvma){ .e = m->entries[i], .v = m->mm->vmas[i], .start = m->entries[i]->start,
+						.end = m->entries[i]->end, .prot = m->mm->vmas[i]->prot };
+		m->nr_vmas++;
+	}
+	crk_img_close(img);
+	if (ret < 0)
+		return ret;
+	return m->nr_vmas == nr ? 0 : crk_fail(-EBADMSG, "crk-vma-%d.img and mm-%d.img do not fit", p->pid, p->pid);
+}
+
+static int read_cow(struct crk_rst *r, struct crk_rproc *p, struct crk_rmem *m)
+{
+	ProtobufCMessage *msg;
+	struct crk_img *img;
+	int ret;
+
+	if (!p->parent)
+		return 0;
+	ret = crk_img_open(r->dir, CRK_IMG_CRK_COW, p->pid, &img);
+	if (ret)
+		return ret == -ENOENT ? 0 : ret;
+	while ((ret = crk_img_get(img, &msg)) == 1) {
+		const CrkCowEntry *e = (const CrkCowEntry *)msg;
+		struct crk_rrun *run = NULL;
+
+		/* pages of older ancestors that the parent lost are restored as the process's own */
+		if (e->owner == (uint32_t)p->parent->pid) {
+			run = array_add(m->cow, m->nr_cow, m->room_cow);
+			if (!run)
+				ret = crk_oom();
+			else
+				*run = (struct crk_rrun){ e->vaddr, e->nr_pages, 0 };
+		}
+		protobuf_c_message_free_unpacked(msg, NULL);
+		if (ret < 0)
+			break;
+	}
+	crk_img_close(img);
+	return ret < 0 ? ret : 0;
+}
+
+static int plan_proc(struct crk_rst *r, struct crk_rproc *p)
+{
+	struct crk_rmem *m = calloc(1, sizeof(*m));
+	ProtobufCMessage *msg;
+	int ret;
+
+	if (!m)
+		return crk_oom();
+	p->mem = m;
+	m->pages_fd = -1;
+	ret = crk_img_read_one(r->dir, CRK_IMG_MM, p->pid, &msg);
+	if (ret)
+		return ret == -ENOENT ? crk_fail(ret, "mm-%d.img is missing", p->pid) : ret;
+	m->mm = (MmEntry *)msg;
+	ret = read_vmas(r, p, m);
+	ret = ret ?: crk_runs_read(r, CRK_IMG_PAGEMAP, p->pid, &m->runs, &m->nr_runs, &m->room_runs, &m->pages_id);
+	return ret ?: read_cow(r, p, m);
+}
+
+/* ---- restore: refusing ---- */
+
+static int check_proc(struct crk_rst *r, const struct crk_rproc *p)
+{
+	const struct crk_rmem *m = p->mem;
+	uint64_t last = 0;
+	size_t i;
+
+	if (!crk_rfile_entry(r, m->mm->exe_file_id))
+		return crk_fail(-EBADMSG, "pid %d: its executable is not in files.img", p->pid);
+	for (i = 0; i < m->nr_vmas; i++) {
+		const struct crk_rvma *v = &m->vmas[i];
+
+		if (v->start < last || v->end <= v->start || v->start % PAGE_SIZE || v->end % PAGE_SIZE ||
+		    v->v->start != v->start || v->v->end != v->end)
+			return crk_fail(-EBADMSG, "pid %d: mapping %zu is wrong", p->pid, i);
+		last = v->end;
+		if (v->e->has_file_id && !crk_rfile_entry(r, v->e->file_id))
+			return crk_fail(-EBADMSG, "pid %d: file %u of mapping %llx is not in files.img", p->pid,
+					v->e->file_id, (unsigned long long)v->start);
+	}
+	return 0;
+}
+
+int crk_mem_plan(struct crk_rst *r)
+{
+	size_t i;
+	int err = 0;
+
+	r->mem = calloc(1, sizeof(*r->mem));
+	if (!r->mem)
+		return crk_oom();
+	for (i = 0; i < r->nr_procs && !err; i++) {
+		if (r->procs[i].zombie || r->procs[i].stand_in)
+			continue;
+		err = plan_proc(r, &r->procs[i]);
+		if (!err)
+			err = check_proc(r, &r->procs[i]);
+	}
+	err = err ?: crk_shmem_plan(r);
+	if (!err)
+		crk_stage_plan(r);
+	return err;
+}
+
+/* ---- restore: opening ---- */
+
+static int open_pages(struct crk_rst *r, struct crk_rmem *m)
+{
+	struct crk_img *img;
+	int err;
+
+	if (!m->nr_runs)
+		return 0;
+	err = crk_img_open(r->dir, CRK_IMG_PAGES, m->pages_id, &img);
+	if (err)
+		return err == -ENOENT ? crk_fail(err, "pages-%u.img is missing", m->pages_id) : err;
+	m->pages_fd = fcntl(crk_img_fd(img), F_DUPFD_CLOEXEC, r->fd_base);
+	crk_img_close(img);
+	return m->pages_fd < 0 ? crk_err(-errno, "cannot move a descriptor above %d", r->fd_base) : 0;
+}
+
+int crk_mem_open_all(struct crk_rst *r)
+{
+	size_t i;
+	int err = crk_shmem_open_all(r);
+
+	for (i = 0; i < r->nr_procs && !err; i++)
+		if (r->procs[i].mem)
+			err = open_pages(r, r->procs[i].mem);
+	return err;
+}
+
+static void proc_free(struct crk_rmem *m)
+{
+	size_t i;
+
+	if (!m)
+		return;
+	for (i = 0; i < m->nr_vmas; i++)
+		protobuf_c_message_free_unpacked(&m->entries[i]->base, NULL);
+	if (m->mm)
+		protobuf_c_message_free_unpacked(&m->mm->base, NULL);
+	if (m->pages_fd >= 0)
+		close(m->pages_fd);
+	free(m->entries);
+	free(m->vmas);
+	free(m->runs);
+	free(m->cow);
+	free(m);
+}
+
+void crk_mem_free(struct crk_rst *r)
+{
+	size_t i;
+
+	if (!r->mem)
+		return;
+	for (i = 0; i < r->nr_procs; i++) {
+		proc_free(r->procs[i].mem);
+		r->procs[i].mem = NULL;
+	}
+	for (i = 0; i < r->mem->nr_shms; i++)
+		if (r->mem->shms[i].fd >= 0)
+			close(r->mem->shms[i].fd);
+	free(r->mem->shms);
+	free(r->mem);
+	r->mem = NULL;
+}
