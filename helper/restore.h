@@ -93,7 +93,7 @@ void crk_sync_drain_log(struct crk_rst *r, bool failed);	/* messages of the proc
 int crk_tree_create(struct crk_rst *r);
 void crk_tree_kill(struct crk_rst *r);		/* after a failure: nothing of it is left */
 
-/* threads.c: in a process, all threads but the leader; they have their properties and are about to park */
+/* threads.c: in a process: makes all threads but the leader; they go on by themselves until they park */
 int crk_threads_create(struct crk_rst *r, struct crk_rproc *p);
 long crk_clone3(void *args, size_t size);	/* raw; fork-like only */
 

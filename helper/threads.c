@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The threads of a restored process, all but the leader: one after the other is made with the tid it had, gets its
- * properties and parks in the kernel.  They are made without a TLS of their own, so the C library takes each for the
- * leader; that is sound because only one of them, or the leader, runs at a time until it is about to park.
+ * The threads of a restored process, all but the leader: each is made with the tid it had, gives itself its properties
+ * and parks in the kernel.  They are made without a TLS of their own, so the C library takes each for the leader, and
+ * they run side by side: what they call must not fail on its normal path, since they share errno, and must not
+ * allocate.  Waiting for each other would cost more than all the rest.
  */
-#include <limits.h>
-#include <linux/futex.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../arch/host.h"
@@ -19,39 +17,32 @@
 /* untouched pages of it cost nothing */
 #define THREAD_STACK	(64 << 10)
 
+/* at the bottom of its thread's stack, far from what the thread pushes */
 struct thread_start {
 	struct crk_rst *r;
 	struct crk_rproc *p;
 	struct crk_rthread *t;
-	uint32_t *ready;		/* 1 when the next one may go on; shared by all */
 };
 
-/* the last use of the C library is before @ready is set */
 static void thread_main(void *arg)
 {
-	struct thread_start start = *(struct thread_start *)arg;
-	uint32_t *ready = start.ready;
+	struct thread_start *start = arg;
 	int ret;
 
-	ret = crk_props_thread(start.r, start.p, start.t);
-	if (ret) {
-		crk_sync_fail(start.r->sync);
-		for (;;)
-			pause();
-	}
-	__atomic_store_n(ready, 1, __ATOMIC_SEQ_CST);
-	syscall(SYS_futex, ready, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-	crk_dev_park(start.r->dev);
-	crk_sync_fail(start.r->sync);
+	ret = crk_props_thread(start->r, start->p, start->t);
+	if (!ret)
+		ret = crk_dev_park(start->r->dev);
+	(void)ret;
+	crk_sync_fail(start->r->sync);
 	for (;;)
 		pause();
 }
 
-static int thread_create(struct thread_start *start, char *stack)
+static int thread_create(struct thread_start *start)
 {
 	struct clone_args args = {
 		.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
-		.stack = (uintptr_t)stack,
+		.stack = (uintptr_t)start,
 		.stack_size = THREAD_STACK,
 		.set_tid = (uintptr_t)&start->t->tid,
 		.set_tid_size = 1,
@@ -71,9 +62,7 @@ static int thread_create(struct thread_start *start, char *stack)
 
 int crk_threads_create(struct crk_rst *r, struct crk_rproc *p)
 {
-	struct thread_start start = { .r = r, .p = p };
 	size_t len = (p->nr_threads - 1) * THREAD_STACK, i;
-	uint32_t ready;
 	char *stacks;
 	int ret;
 
@@ -83,15 +72,13 @@ int crk_threads_create(struct crk_rst *r, struct crk_rproc *p)
 	stacks = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (stacks == MAP_FAILED)
 		return crk_err(-errno, "pid %d: cannot make stacks for %zu threads", p->pid, p->nr_threads - 1);
-	start.ready = &ready;
 	for (i = 1; i < p->nr_threads; i++) {
-		start.t = &p->threads[i];
-		__atomic_store_n(&ready, 0, __ATOMIC_SEQ_CST);
-		ret = thread_create(&start, stacks + (i - 1) * THREAD_STACK);
+		struct thread_start *start = (void *)(stacks + (i - 1) * THREAD_STACK);
+
+		*start = (struct thread_start){ .r = r, .p = p, .t = &p->threads[i] };
+		ret = thread_create(start);
 		if (ret)
 			return ret;
-		while (!__atomic_load_n(&ready, __ATOMIC_SEQ_CST))
-			syscall(SYS_futex, &ready, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 	}
 	return 0;
 }
