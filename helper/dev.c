@@ -371,8 +371,9 @@ int crk_dev_wait(int dev, unsigned int timeout_ms, struct crk_wait *out)
 	out->log_uptr = (uintptr_t)log;
 	out->log_size = sizeof(log);
 	ret = dev_ioctl(dev, CRK_IOC_WAIT, out);
-	if (!ret)
-		return 0;
+	/* no failure of the tasks: the caller looks around and waits again */
+	if (!ret || ret == -ETIMEDOUT || ret == -EINTR)
+		return ret;
 	if (ret == -ECHILD && out->out_err) {
 		if (*log) {
 			crk_err(-(int)out->out_err, "pid %d: %s", out->out_pid, log);
