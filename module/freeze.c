@@ -3,7 +3,6 @@
  * Freezes and thaws a cgroup through its own cgroup.freeze, and keeps the list of its tasks meanwhile.  What the tasks
  * are is tasks.c's and capture.c's; who else may thaw is guard.c's.
  */
-#include <linux/bsearch.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/delay.h>
@@ -13,12 +12,13 @@
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
 #include <linux/sort.h>
+#include <linux/threads.h>
 #include <linux/vmalloc.h>
 
 #include "frozen.h"
 #include "symbols.h"
 
-#define CRK_TASKS_MAX	(1U << 22)	/* PID_MAX_LIMIT */
+#define CRK_TASKS_MAX	PID_MAX_LIMIT
 #define POLL_US		50
 
 /* ---- tasks ---- */
@@ -34,14 +34,15 @@ static u32 tasks_scan(struct cgroup *cgrp, struct crk_frozen_task *tasks, u32 ma
 	struct task_struct *p, *t;
 	u32 nr = 0;
 
-	guard(rcu)();
+	rcu_read_lock();
 	for_each_process_thread(p, t) {
-		if (!in_cgroup(t, cgrp) || t->exit_state == EXIT_DEAD)
+		if (!in_cgroup(t, cgrp))
 			continue;
 		if (nr < max)
 			tasks[nr].task = get_task_struct(t);
 		nr++;
 	}
+	rcu_read_unlock();
 	return nr;
 }
 
@@ -130,8 +131,12 @@ static u64 task_switches(struct task_struct *t)
 
 static u64 task_cgroup_id(struct task_struct *t)
 {
-	guard(rcu)();
-	return cgroup_id(task_dfl_cgroup(t));
+	u64 id;
+
+	rcu_read_lock();
+	id = cgroup_id(task_dfl_cgroup(t));
+	rcu_read_unlock();
+	return id;
 }
 
 static u64 task_regs_hash(struct crk_job *job, const struct crk_frozen_task *e)
@@ -141,10 +146,10 @@ static u64 task_regs_hash(struct crk_job *job, const struct crk_frozen_task *e)
 
 static bool task_asleep(struct task_struct *t)
 {
-	if (t->exit_state)
-		return !crk_task_on_cpu(t);
-	/* it is on its way out of the kernel's lists, or will be a zombie */
-	return !(t->flags & PF_EXITING) && !crk_task_on_cpu(t) && crk_task_dequeued(t);
+	/* on its way: it will be a zombie or gone from the kernel's lists */
+	if (t->exit_state == EXIT_DEAD || (t->flags & PF_EXITING && !t->exit_state))
+		return false;
+	return !crk_task_on_cpu(t) && (t->exit_state || crk_task_dequeued(t));
 }
 
 int crk_frozen_wait_asleep(struct task_struct *t)
@@ -169,6 +174,7 @@ static int cmp_addr(const void *a, const void *b, const void *priv)
 
 struct crk_frozen_task *crk_frozen_find(struct crk_frozen *frozen, const struct task_struct *t)
 {
+	/* with frozen_record(): the arrays are there when nr says so */
 	u32 low = 0, high = smp_load_acquire(&frozen->nr), mid;
 	struct crk_frozen_task *e;
 
@@ -190,11 +196,14 @@ struct task_struct *crk_frozen_task_get(struct crk_job *job, s32 tid)
 	struct task_struct *t;
 
 	lockdep_assert_held(&job->lock);
-	guard(rcu)();
+	rcu_read_lock();
 	t = pid_task(find_vpid(tid), PIDTYPE_PID);
-	if (!t || !crk_frozen_find(job->frozen, t))
-		return ERR_PTR(-ESRCH);
-	return get_task_struct(t);
+	if (t && crk_frozen_find(job->frozen, t))
+		get_task_struct(t);
+	else
+		t = ERR_PTR(-ESRCH);
+	rcu_read_unlock();
+	return t;
 }
 
 /*
@@ -207,7 +216,7 @@ static void find_vfork_parents(struct crk_frozen *frozen)
 	unsigned long done;
 	u32 i;
 
-	guard(rcu)();
+	rcu_read_lock();
 	for (i = 0; i < frozen->nr; i++) {
 		done = (unsigned long)READ_ONCE(frozen->tasks[i].task->vfork_done);
 		if (!done || frozen->tasks[i].dead)
@@ -216,6 +225,7 @@ static void find_vfork_parents(struct crk_frozen *frozen)
 		if (e && e->stack && done - (unsigned long)task_stack_page(e->task) < THREAD_SIZE)
 			e->vfork = true;
 	}
+	rcu_read_unlock();
 }
 
 /* the tasks as they are now that nobody runs; the guard may look at them as soon as nr is set */
@@ -238,6 +248,7 @@ static int frozen_record(struct crk_job *job, struct crk_frozen *frozen, struct 
 	}
 	sort_r(frozen->by_addr, nr, sizeof(u32), cmp_addr, NULL, tasks);
 	frozen->tasks = tasks;
+	/* with crk_frozen_find(), which the guard calls without a lock */
 	smp_store_release(&frozen->nr, nr);
 	find_vfork_parents(frozen);
 	return 0;
@@ -269,7 +280,7 @@ static void log_stuck(struct cgroup *cgrp, struct crk_log *log)
 	struct task_struct *p, *t;
 	int nr = 0;
 
-	guard(rcu)();
+	rcu_read_lock();
 	for_each_process_thread(p, t) {
 		if (!in_cgroup(t, cgrp) || t->exit_state || (t->frozen && crk_task_dequeued(t)))
 			continue;
@@ -277,6 +288,7 @@ static void log_stuck(struct cgroup *cgrp, struct crk_log *log)
 			crk_log(log, 0, "task %d (%s) did not stop: state %c", task_pid_vnr(t), t->comm,
 				task_state_to_char(t));
 	}
+	rcu_read_unlock();
 	if (nr > 16)
 		crk_log(log, 0, "and %d more", nr - 16);
 }
@@ -354,12 +366,13 @@ static void frozen_destroy(struct crk_frozen *frozen, bool thaw)
 static bool caller_in(struct cgroup *cgrp)
 {
 	struct task_struct *t;
+	bool in = false;
 
-	guard(rcu)();
+	rcu_read_lock();
 	for_each_thread(current, t)
-		if (in_cgroup(t, cgrp))
-			return true;
-	return false;
+		in |= in_cgroup(t, cgrp);
+	rcu_read_unlock();
+	return in;
 }
 
 static int frozen_open(struct crk_frozen *frozen, s32 fd, struct crk_log *log)
@@ -460,10 +473,11 @@ static int verify_none_came(struct crk_frozen *frozen, struct crk_log *log)
 	struct task_struct *p, *t;
 	int ret = 0;
 
-	guard(rcu)();
+	rcu_read_lock();
 	for_each_process_thread(p, t)
 		if (in_cgroup(t, frozen->cgrp) && t->exit_state != EXIT_DEAD && !crk_frozen_find(frozen, t))
 			ret = crk_log(log, -ESTALE, "task %d (%s) came into the cgroup", task_pid_vnr(t), t->comm);
+	rcu_read_unlock();
 	return ret;
 }
 

@@ -45,9 +45,10 @@ static u64 process_clock(struct task_struct *t, unsigned int which)
 	default:
 		ns = sig->sum_sched_runtime;
 	}
-	guard(rcu)();
+	rcu_read_lock();
 	for_each_thread(t, p)
 		ns += task_clock(p, which);
+	rcu_read_unlock();
 	return ns;
 }
 
@@ -136,8 +137,10 @@ static struct reading read_hrtimer(struct k_itimer *timer)
 	return r;
 }
 
-static struct reading read_cpu_timer(struct task_struct *t, struct k_itimer *timer)
+static struct reading read_cpu_timer(struct k_itimer *timer)
 {
+	unsigned int which = CPUCLOCK_WHICH(timer->it_clock);
+	bool thread = CPUCLOCK_PERTHREAD(timer->it_clock);
 	struct reading r = {};
 	struct task_struct *p;
 	u64 expires = 0, now;
@@ -145,14 +148,14 @@ static struct reading read_cpu_timer(struct task_struct *t, struct k_itimer *tim
 #ifdef CONFIG_POSIX_TIMERS
 	expires = timer->it.cpu.node.expires;
 #endif
-	guard(rcu)();
-	p = pid_task(timer->it.cpu.pid, CPUCLOCK_PERTHREAD(timer->it_clock) ? PIDTYPE_PID : PIDTYPE_TGID);
-	if (!p || !expires)
-		return r;
-	now = CPUCLOCK_PERTHREAD(timer->it_clock) ? task_clock(p, CPUCLOCK_WHICH(timer->it_clock)) :
-						    process_clock(p, CPUCLOCK_WHICH(timer->it_clock));
-	r.armed = true;
-	r.value = now < expires ? expires - now : next_period(now - expires, ktime_to_ns(timer->it_interval));
+	rcu_read_lock();
+	p = pid_task(timer->it.cpu.pid, thread ? PIDTYPE_PID : PIDTYPE_TGID);
+	if (p && expires) {
+		now = thread ? task_clock(p, which) : process_clock(p, which);
+		r.armed = true;
+		r.value = now < expires ? expires - now : next_period(now - expires, ktime_to_ns(timer->it_interval));
+	}
+	rcu_read_unlock();
 	return r;
 }
 
@@ -166,14 +169,14 @@ static struct reading read_alarm(struct k_itimer *timer)
 	return r;
 }
 
-static void posix_timer_add(struct task_struct *t, struct k_itimer *timer, struct crk_out *out)
+static void posix_timer_add(struct k_itimer *timer, struct crk_out *out)
 {
 	struct crk_rec_posix_timer *rec = crk_out_add(out, CRK_REC_POSIX_TIMER, sizeof(*rec));
 	const struct sigqueue *q = crk_timer_sigqueue(timer);
 	struct reading r;
 
 	if (timer->it_clock < 0)
-		r = read_cpu_timer(t, timer);
+		r = read_cpu_timer(timer);
 	else if (timer->it_clock == CLOCK_REALTIME_ALARM || timer->it_clock == CLOCK_BOOTTIME_ALARM)
 		r = read_alarm(timer);
 	else
@@ -225,7 +228,7 @@ int crk_timers_capture(struct task_struct *t, struct crk_out *out)
 		if (!spin_trylock(&timer->it_lock))
 			return -EAGAIN;
 		if (crk_timer_valid(timer))
-			posix_timer_add(t, timer, out);
+			posix_timer_add(timer, out);
 		spin_unlock(&timer->it_lock);
 	}
 	return 0;

@@ -23,10 +23,6 @@
 #include <linux/uio.h>
 #include <linux/version.h>
 
-#if __has_include(<linux/sched/exec_state.h>)
-#include <linux/sched/exec_state.h>
-#endif
-
 #define CRK_SINCE(major, minor)	(LINUX_VERSION_CODE >= KERNEL_VERSION(major, minor, 0))
 
 #if !CRK_SINCE(6, 1)
@@ -35,7 +31,7 @@
 
 /* ---- asm/mmu.h ---- */
 
-/* 94a855111ed9 ("x86: Allow atomic MM_CONTEXT flags setting") (v6.4): numbers of bits, masks before */
+/* "x86: Allow atomic MM_CONTEXT flags setting" (v6.4): numbers of bits, masks before */
 #ifdef CONFIG_X86
 #if CRK_SINCE(6, 4)
 #define crk_x86_context_flag(mm, name)	test_bit(MM_CONTEXT_##name, &(mm)->context.flags)
@@ -59,14 +55,28 @@ static inline u64 crk_cap_bits(const kernel_cap_t *cap)
 /* ---- linux/cleanup.h ---- */
 
 /* 54da6a092431 ("locking: Introduce __cleanup() based infrastructure") (v6.5, also 6.1.y) */
+#ifndef __CHECKER__	/* sparse cannot parse it */
 #if !__has_include(<linux/cleanup.h>)
 #error "crk: this kernel has no <linux/cleanup.h>; update to a current 6.1.y or newer"
 #endif
+#endif
 #include <linux/cleanup.h>
+
+/* ---- linux/fs.h ---- */
+
+/* a mapping of overlayfs has the file below as its own; stat() and /proc/PID/maps show the one above (v6.8) */
+static inline const struct inode *crk_mapped_inode(const struct file *file)
+{
+#if CRK_SINCE(6, 8)
+	return file_user_inode(file);
+#else
+	return file_inode(file);
+#endif
+}
 
 /* ---- kernel/futex/futex.h ---- */
 
-/* flags of struct restart_block.futex; 698eb8261803 ("futex: Flag conversion") (v6.7) moved all of them */
+/* flags of struct restart_block.futex; "futex: Flag conversion" (v6.7) moved all of them */
 #if CRK_SINCE(6, 7)
 #define CRK_FUTEX_BASE		0x0002	/* FLAGS_SIZE_32 */
 #define CRK_FUTEX_SHARED	0x0010
@@ -81,7 +91,7 @@ static inline u64 crk_cap_bits(const kernel_cap_t *cap)
 
 /* ---- linux/futex.h ---- */
 
-/* struct futex_sched_data (v7.0) */
+/* struct futex_sched_data: there in v7.2, not in v6.12 */
 #if CRK_SINCE(7, 0)
 #define crk_robust_list(t)		((t)->futex.robust_list)
 #define crk_compat_robust_list(t)	((t)->futex.compat_robust_list)
@@ -169,7 +179,7 @@ static inline bool crk_mm_thp_disabled(const struct mm_struct *mm)
 #if CRK_SINCE(6, 16)
 #define crk_timer_valid(timer)		((timer)->it_signal && posixtimer_valid(timer))
 #else
-#define crk_timer_valid(timer)		((timer)->it_signal != NULL)
+#define crk_timer_valid(timer)		(!!(timer)->it_signal)
 #endif
 
 #if CRK_SINCE(6, 12)
@@ -279,11 +289,11 @@ static inline void crk_rseq_set(void __user *addr, u32 len, u32 sig, u32 version
 #define PF_USER_WORKER	PF_IO_WORKER
 #endif
 
-/* 85c9a8f4531c ("sched: Remove CONFIG_SMP ...") (v6.17): on_cpu is always there */
+/* on_cpu is there without CONFIG_SMP too (v6.17) */
 static inline bool crk_task_on_cpu(struct task_struct *t)
 {
 #if CRK_SINCE(6, 17) || defined(CONFIG_SMP)
-	return smp_load_acquire(&t->on_cpu);
+	return smp_load_acquire(&t->on_cpu);	/* with the scheduler's release: what it saved is there */
 #else
 	return t == current;
 #endif
@@ -302,18 +312,25 @@ static inline bool crk_task_dequeued(struct task_struct *t)
 /* ---- linux/sched/exec_state.h ---- */
 
 /* prctl(PR_GET_DUMPABLE) moved from the mm to the task (v7.2) */
+#if CRK_SINCE(7, 2)
+#include <linux/sched/exec_state.h>
 static inline u32 crk_task_dumpable(struct task_struct *t, const struct mm_struct *mm)
 {
-#if CRK_SINCE(7, 2)
 	struct task_exec_state *state;
+	u32 dumpable;
 
-	guard(rcu)();
+	rcu_read_lock();
 	state = rcu_dereference(t->exec_state);
-	return state ? state->dumpable : 0;
-#else
-	return mm->flags & MMF_DUMPABLE_MASK;
-#endif
+	dumpable = state ? state->dumpable : 0;
+	rcu_read_unlock();
+	return dumpable;
 }
+#else
+static inline u32 crk_task_dumpable(struct task_struct *t, const struct mm_struct *mm)
+{
+	return mm->flags & MMF_DUMPABLE_MASK;
+}
+#endif
 
 /* ---- linux/signal.h ---- */
 
@@ -356,7 +373,7 @@ DEFINE_FREE(kvfree, void *, if (!IS_ERR_OR_NULL(_T)) kvfree(_T))
 
 /* softleaf_t replaced swp_entry_t for what page tables hold (v6.19) */
 #include <linux/swap.h>
-#if __has_include(<linux/leafops.h>)
+#if CRK_SINCE(6, 19)
 #include <linux/leafops.h>
 #define crk_pte_is_marker(pte)	softleaf_is_marker(softleaf_from_pte(pte))
 #else

@@ -155,7 +155,8 @@ static int job_run(struct crk_job *job, const struct crk_ioctl *row, union crk_c
 	int ret;
 
 	if (!(row->need & OPENER)) {
-		if (row->need & RESTORED && !smp_load_acquire(&job->gate))
+		/* set once, by crk_gate_create() in the opener's context */
+		if (row->need & RESTORED && !READ_ONCE(job->gate))
 			return -EBUSY;
 		return row->run(job, cmd, log);
 	}

@@ -85,7 +85,7 @@ static u64 file_flags(struct file *file)
 
 static void vma_file_get(struct crk_job *job, struct file *file, struct crk_vma *out)
 {
-	struct inode *inode = file_inode(file);
+	const struct inode *inode = crk_mapped_inode(file);
 
 	out->flags |= file_flags(file);
 	out->file_id = crk_job_id(job, file);

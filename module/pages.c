@@ -86,8 +86,10 @@ static int pte_walk(pte_t *ptep, unsigned long addr, unsigned long next, struct 
 	}
 	if (pte_soft_dirty(pte))
 		flags |= CRK_PAGE_SOFT_DIRTY;
-	if (pte_special(pte))		/* device mappings are not walked, so this is the zero page */
+	if (pte_pfn(pte) == page_to_pfn(ZERO_PAGE(addr)))
 		return run_add(w, addr, 1, flags | CRK_PAGE_ZERO, 0);
+	if (pte_special(pte))		/* memory of a device: not everything in a mapping need be of one kind */
+		return 0;
 	page = pfn_to_page(pte_pfn(pte));
 	return run_add(w, addr, 1, flags | page_flags(page, page), pte_pfn(pte));
 }

@@ -13,22 +13,26 @@ bool crk_sighand_lock(struct task_struct *t, struct sighand_struct **ret)
 	struct sighand_struct *sighand;
 
 	/* as the kernel's lock_task_sighand(), which isn't exported */
-	guard(rcu)();
+	rcu_read_lock();
 	for (;;) {
 		sighand = rcu_dereference(t->sighand);
 		if (!sighand)
-			return false;
-		spin_lock_irq(&sighand->siglock);
-		if (sighand == rcu_access_pointer(t->sighand))
 			break;
+		spin_lock_irq(&sighand->siglock);
+		if (sighand == rcu_access_pointer(t->sighand)) {
+			__release(&sighand->siglock);	/* sparse: goes with crk_sighand_unlock() */
+			break;
+		}
 		spin_unlock_irq(&sighand->siglock);
 	}
+	rcu_read_unlock();
 	*ret = sighand;
-	return true;
+	return sighand;
 }
 
 void crk_sighand_unlock(struct sighand_struct *sighand)
 {
+	__acquire(&sighand->siglock);
 	spin_unlock_irq(&sighand->siglock);
 }
 

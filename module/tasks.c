@@ -84,10 +84,12 @@ static void get_pids(struct crk_job *job, struct task_struct *t, struct crk_task
 	struct pid *pid;
 	int i;
 
-	guard(rcu)();
+	rcu_read_lock();
 	pid = task_pid(t);
-	if (!pid)			/* released: it was killed and its parent has been told */
+	if (!pid) {			/* released: it was killed and its parent has been told */
+		rcu_read_unlock();
 		return;
+	}
 	out->tid = pid_nr_ns(pid, ns);
 	out->tgid = task_tgid_nr_ns(t, ns);
 	out->ppid = task_tgid_nr_ns(rcu_dereference(t->real_parent), ns);
@@ -100,6 +102,7 @@ static void get_pids(struct crk_job *job, struct task_struct *t, struct crk_task
 	out->nr_levels = min(pid->level + 1, CRK_MAX_PID_LEVELS);
 	for (i = 0; i < out->nr_levels; i++)
 		out->ns_tid[i] = pid->numbers[pid->level - i].nr;
+	rcu_read_unlock();
 }
 
 static void task_get(struct crk_job *job, const struct crk_frozen_task *e, struct crk_task *out)
