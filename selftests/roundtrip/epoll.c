@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * epoll: events and data, edges, nesting, numbers that were reused or closed.
+ */
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "checkpoint.h"
+
+static void add(int ep, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event ev = { .events = events, .data.u64 = data };
+
+	MUST(!epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev));
+}
+
+/* what is ready now: at most one, its data; 0: nothing */
+static uint64_t ready(int ep, uint32_t *events)
+{
+	struct epoll_event ev = {};
+	int n = epoll_wait(ep, &ev, 1, 0);
+
+	MUST(n >= 0);
+	if (events)
+		*events = ev.events;
+	return n ? ev.data.u64 : 0;
+}
+
+ROUNDTRIP(events_and_data)
+{
+	int ep = epoll_create1(EPOLL_CLOEXEC), p[2];
+	uint32_t events;
+	char *before;
+
+	MUST(!pipe(p));
+	add(ep, p[0], EPOLLIN | EPOLLRDHUP, 0x1122334455667788ULL);
+	add(ep, p[1], EPOLLPRI, 2);
+	before = file_text("/proc/self/fdinfo/%d", ep);
+	checkpoint_here();
+	MUST_STR(text_line(file_text("/proc/self/fdinfo/%d", ep), "flags:"), text_line(before, "flags:"));
+	MUST(!ready(ep, NULL));
+	MUST_EQ(write(p[1], "x", 1), 1);
+	MUST(ready(ep, &events) == 0x1122334455667788ULL);
+	MUST_EQ(events, EPOLLIN);
+	MUST(epoll_ctl(ep, EPOLL_CTL_ADD, p[1], &(struct epoll_event){}) < 0 && errno == EEXIST);
+	MUST(!epoll_ctl(ep, EPOLL_CTL_DEL, p[0], NULL));
+	MUST(!epoll_ctl(ep, EPOLL_CTL_DEL, p[1], NULL));
+}
+
+ROUNDTRIP(asleep)
+{
+	int ep = epoll_create1(0), ev = eventfd(0, 0);
+	struct epoll_event got;
+	pid_t pid;
+
+	add(ep, ev, EPOLLIN, 42);
+	pid = fork_child();
+	if (!pid) {
+		event_set("waits");
+		/* a freeze interrupts it: no dump is needed for that */
+		while (epoll_wait(ep, &got, 1, -1) != 1)
+			MUST_EQ(errno, EINTR);
+		MUST_EQ(got.data.u64, 42);
+		_exit(0);
+	}
+	event_wait("waits");
+	usleep(20000);
+	checkpoint_here();
+	MUST(!eventfd_write(ev, 1));
+	reap(pid);
+}
+
+ROUNDTRIP(edge_and_oneshot)
+{
+	int ep = epoll_create1(0), a = eventfd(0, 0), b = eventfd(0, 0);
+
+	add(ep, a, EPOLLIN | EPOLLET, 1);
+	add(ep, b, EPOLLIN | EPOLLONESHOT, 2);
+	checkpoint_here();
+	MUST(!eventfd_write(a, 1));
+	MUST_EQ(ready(ep, NULL), 1);
+	MUST(!ready(ep, NULL));
+	MUST(!eventfd_write(b, 1));
+	MUST_EQ(ready(ep, NULL), 2);
+	MUST(!ready(ep, NULL));
+}
+
+ROUNDTRIP(oneshot_used_up)
+{
+	int ep = epoll_create1(0), a = eventfd(1, 0);
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 9 };
+
+	add(ep, a, EPOLLIN | EPOLLONESHOT, 1);
+	MUST_EQ(ready(ep, NULL), 1);
+	checkpoint_here();
+	MUST(!ready(ep, NULL));
+	MUST(!epoll_ctl(ep, EPOLL_CTL_MOD, a, &ev));
+	MUST_EQ(ready(ep, NULL), 9);
+}
+
+ROUNDTRIP(nested)
+{
+	int outer = epoll_create1(0), inner = epoll_create1(0), ev = eventfd(0, 0);
+
+	add(outer, inner, EPOLLIN, 1);
+	add(inner, ev, EPOLLIN, 2);
+	checkpoint_here();
+	MUST(!ready(outer, NULL));
+	MUST(!eventfd_write(ev, 1));
+	MUST_EQ(ready(outer, NULL), 1);
+	MUST_EQ(ready(inner, NULL), 2);
+}
+
+ROUNDTRIP(number_reused)
+{
+	int ep = epoll_create1(0), ev = eventfd(0, 0), dup_fd = dup(ev), other;
+
+	add(ep, ev, EPOLLIN, 7);
+	close(ev);
+	other = open("/dev/null", O_RDONLY);
+	MUST_EQ(other, ev);
+	checkpoint_here();
+	MUST(!eventfd_write(dup_fd, 1));
+	MUST_EQ(ready(ep, NULL), 7);
+	MUST_STR(link_text("/proc/self/fd/%d", other), "/dev/null");
+	MUST_EQ(fcntl(other, F_GETFD), 0);
+}
+
+ROUNDTRIP(number_closed)
+{
+	int ep = epoll_create1(0), ev = eventfd(0, 0), dup_fd = dup(ev);
+
+	add(ep, ev, EPOLLIN, 7);
+	add(ep, dup_fd, EPOLLIN, 8);
+	close(ev);
+	checkpoint_here();
+	MUST(fcntl(ev, F_GETFD) < 0 && errno == EBADF);
+	MUST(!ready(ep, NULL));
+	MUST(!eventfd_write(dup_fd, 1));
+	struct epoll_event got[4];
+
+	MUST_EQ(epoll_wait(ep, got, 4, 0), 2);
+	MUST_EQ(got[0].data.u64 + got[1].data.u64, 15);
+}
+
+ROUNDTRIP(file_that_only_a_child_has)
+{
+	int ep = epoll_create1(0), ev = eventfd(0, 0);
+	pid_t pid = fork_child();
+
+	if (!pid) {
+		event_wait("restored");
+		MUST(!eventfd_write(ev, 1));
+		event_set("written");
+		event_wait("read");
+		_exit(0);
+	}
+	add(ep, ev, EPOLLIN, 5);
+	close(ev);
+	checkpoint_here();
+	event_set("restored");
+	event_wait("written");
+	MUST_EQ(ready(ep, NULL), 5);
+	event_set("read");
+	reap(pid);
+}
+
+TEST_HARNESS_MAIN
