@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "helper.h"
+#include "ranges.h"
 
 #define PAGE_SIZE	((uint64_t)sysconf(_SC_PAGESIZE))
 
@@ -67,7 +68,21 @@ struct crk_rvma {
 	const VmaEntry *v;
 	uint64_t start, end;
 	int prot;
-	bool staged;			/* comes by CRK_OP_MOVE from crk_stage_of(start) */
+	bool apart;			/* must not merge with the one before it */
+};
+
+/* memory made before its processes: it is moved to [start, end) of those that use it.  share.c, stage.c */
+struct crk_area {
+	uint64_t start, end;
+	uint64_t at;			/* where it is until then */
+	const struct crk_rvma *v;	/* the mapping it is made for, of the process that makes it */
+	bool mapped;			/* in this process: by itself or an ancestor */
+};
+
+/* pages that are the same as those of an ancestor */
+struct crk_rshare {
+	struct crk_rproc *owner;
+	struct crk_ranges pages;
 };
 
 struct crk_rmem {
@@ -77,8 +92,12 @@ struct crk_rmem {
 	size_t nr_vmas;
 	struct crk_rrun *runs;
 	size_t nr_runs, room_runs;
-	struct crk_rrun *cow;		/* pages shared with the parent; off unused */
-	size_t nr_cow, room_cow;
+	struct crk_rshare *shares;
+	size_t nr_shares, room_shares;
+	struct crk_area **areas;	/* that it makes or inherits, apart from each other */
+	size_t nr_areas, room_areas;
+	struct crk_ranges give, kept, inherit;	/* share.c */
+	bool gave;			/* in this process: @give is in the areas */
 	uint32_t pages_id;
 	int pages_fd;			/* -1: no pages */
 };
@@ -95,7 +114,8 @@ struct crk_rshm {
 struct crk_rst_mem {
 	struct crk_rshm *shms;
 	size_t nr_shms, room_shms;
-	bool staging;			/* the address ranges of stage.c are free in all processes */
+	struct crk_area **areas;
+	size_t nr_areas, room_areas;
 };
 
 int crk_shmem_plan(struct crk_rst *r);
@@ -105,9 +125,12 @@ struct crk_rshm *crk_shmem_find(struct crk_rst *r, uint32_t id, bool sysv);
 int crk_runs_read(struct crk_rst *r, enum crk_img_type type, uint32_t id, struct crk_rrun **runs, size_t *nr,
 		  size_t *room, uint32_t *pages_id_ret);
 
-void crk_stage_plan(struct crk_rst *r);
-uint64_t crk_stage_of(uint64_t addr);
+int crk_share_plan(struct crk_rst *r);
+/* the area that @v uses at @addr, or the next one behind it within @v; NULL if there is none */
+const struct crk_area *crk_area_of(const struct crk_rmem *m, const struct crk_rvma *v, uint64_t addr);
 bool crk_vma_is_anon(const struct crk_rvma *v);	/* private anonymous memory of ordinary pages */
-int crk_stage_fill(struct crk_rproc *p, const struct crk_rvma *v);
+/* the first mapping, or run, that ends behind @addr; one behind the last if there is none */
+struct crk_rvma *crk_rvma_from(const struct crk_rmem *m, uint64_t addr);
+size_t crk_rrun_from(const struct crk_rmem *m, uint64_t addr);
 
 #endif /* _CRK_MEM_H */

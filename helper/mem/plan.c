@@ -113,10 +113,51 @@ static int read_vmas(struct crk_rst *r, struct crk_rproc *p, struct crk_rmem *m)
 	return m->nr_vmas == nr ? 0 : crk_fail(-EBADMSG, "crk-vma-%d.img and mm-%d.img do not fit", p->pid, p->pid);
 }
 
+size_t crk_rrun_from(const struct crk_rmem *m, uint64_t addr)
+{
+	size_t lo = 0, hi = m->nr_runs;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (m->runs[mid].addr + m->runs[mid].nr * PAGE_SIZE <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* the list of pages that @p shares with the ancestor @pid; *ret is NULL if that is no ancestor in the images */
+static int share_of(struct crk_rproc *p, pid_t pid, struct crk_rshare **ret)
+{
+	struct crk_rmem *m = p->mem;
+	struct crk_rproc *owner = p->parent;
+	size_t i;
+
+	for (i = 0; i < m->nr_shares; i++) {
+		*ret = &m->shares[i];
+		if ((*ret)->owner->pid == pid)
+			return 0;
+	}
+	while (owner && owner->pid != pid)
+		owner = owner->parent;
+	*ret = NULL;
+	if (!owner || !owner->mem)
+		return 0;
+	*ret = array_add(m->shares, m->nr_shares, m->room_shares);
+	if (!*ret)
+		return crk_oom();
+	(*ret)->owner = owner;
+	return 0;
+}
+
 static int read_cow(struct crk_rst *r, struct crk_rproc *p, struct crk_rmem *m)
 {
 	ProtobufCMessage *msg;
+	struct crk_rshare *s;
 	struct crk_img *img;
+	size_t i;
 	int ret;
 
 	if (!p->parent)
@@ -126,21 +167,19 @@ static int read_cow(struct crk_rst *r, struct crk_rproc *p, struct crk_rmem *m)
 		return ret == -ENOENT ? 0 : ret;
 	while ((ret = crk_img_get(img, &msg)) == 1) {
 		const CrkCowEntry *e = (const CrkCowEntry *)msg;
-		struct crk_rrun *run = NULL;
+		int err = share_of(p, e->owner, &s);
 
-		/* pages of older ancestors that the parent lost are restored as the process's own */
-		if (e->owner == (uint32_t)p->parent->pid) {
-			run = array_add(m->cow, m->nr_cow, m->room_cow);
-			if (!run)
-				ret = crk_oom();
-			else
-				*run = (struct crk_rrun){ e->vaddr, e->nr_pages, 0 };
-		}
+		if (!err && s)
+			err = crk_ranges_append(&s->pages, e->vaddr, e->vaddr + e->nr_pages * PAGE_SIZE);
 		protobuf_c_message_free_unpacked(msg, NULL);
-		if (ret < 0)
+		if (err) {
+			ret = err;
 			break;
+		}
 	}
 	crk_img_close(img);
+	for (i = 0; i < m->nr_shares; i++)
+		crk_ranges_sort(&m->shares[i].pages);
 	return ret < 0 ? ret : 0;
 }
 
@@ -203,9 +242,7 @@ int crk_mem_plan(struct crk_rst *r)
 			err = check_proc(r, &r->procs[i]);
 	}
 	err = err ?: crk_shmem_plan(r);
-	if (!err)
-		crk_stage_plan(r);
-	return err;
+	return err ?: crk_share_plan(r);
 }
 
 /* ---- restore: opening ---- */
@@ -225,14 +262,29 @@ static int open_pages(struct crk_rst *r, struct crk_rmem *m)
 	return m->pages_fd < 0 ? crk_err(-errno, "cannot move a descriptor above %d", r->fd_base) : 0;
 }
 
+/* here, since a file that is opened in a process would be another one in the next */
+static int open_files(struct crk_rst *r, const struct crk_rmem *m)
+{
+	size_t i;
+	int fd, err = crk_rfile_get(r, m->mm->exe_file_id, &fd);
+
+	for (i = 0; i < m->nr_vmas && !err; i++)
+		if (m->vmas[i].e->has_file_id)
+			err = crk_rfile_get(r, m->vmas[i].e->file_id, &fd);
+	return err;
+}
+
 int crk_mem_open_all(struct crk_rst *r)
 {
 	size_t i;
 	int err = crk_shmem_open_all(r);
 
-	for (i = 0; i < r->nr_procs && !err; i++)
-		if (r->procs[i].mem)
-			err = open_pages(r, r->procs[i].mem);
+	for (i = 0; i < r->nr_procs && !err; i++) {
+		if (!r->procs[i].mem)
+			continue;
+		err = open_pages(r, r->procs[i].mem);
+		err = err ?: open_files(r, r->procs[i].mem);
+	}
 	return err;
 }
 
@@ -251,7 +303,13 @@ static void proc_free(struct crk_rmem *m)
 	free(m->entries);
 	free(m->vmas);
 	free(m->runs);
-	free(m->cow);
+	for (i = 0; i < m->nr_shares; i++)
+		crk_ranges_free(&m->shares[i].pages);
+	free(m->shares);
+	free(m->areas);
+	crk_ranges_free(&m->give);
+	crk_ranges_free(&m->kept);
+	crk_ranges_free(&m->inherit);
 	free(m);
 }
 
@@ -268,6 +326,9 @@ void crk_mem_free(struct crk_rst *r)
 	for (i = 0; i < r->mem->nr_shms; i++)
 		if (r->mem->shms[i].fd >= 0)
 			close(r->mem->shms[i].fd);
+	for (i = 0; i < r->mem->nr_areas; i++)
+		free(r->mem->areas[i]);
+	free(r->mem->areas);
 	free(r->mem->shms);
 	free(r->mem);
 	r->mem = NULL;

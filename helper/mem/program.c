@@ -56,85 +56,153 @@ static uint32_t map_flags(const struct crk_rvma *v)
 	       (f & CRK_VMA_NORESERVE ? CRK_MAP_NORESERVE : 0) | (f & CRK_VMA_DROPPABLE ? CRK_MAP_DROPPABLE : 0);
 }
 
-static int add_map(struct crk_rst *r, const struct crk_rproc *p, struct ops *o, const struct crk_rvma *v)
+/* does @v take pages from areas, or does it come from one for other reasons? */
+static bool is_staged(const struct crk_rmem *m, const struct crk_rvma *v)
 {
-	const struct crk_rshm *s = v->e->has_shmem_id ?
-		crk_shmem_find(r, v->e->shmem_id, v->e->flags & CRK_VMA_SYSV_SHM) : NULL;
-	struct crk_op *op;
-	int err;
+	return m->nr_areas && crk_area_of(m, v, v->start) &&
+	       (v->apart || crk_ranges_touch(&m->kept, v->start, v->end) ||
+		crk_ranges_touch(&m->give, v->start, v->end));
+}
 
-	if (v->staged) {
-		op = op_add(o, CRK_OP_MOVE, v->start, v->end - v->start);
-		if (op)
-			op->arg = crk_stage_of(v->start);
-		return op ? 0 : -ENOMEM;
-	}
-	if (s && s->sysv) {
-		if (v->e->pgoff)
-			return crk_fail(-EOPNOTSUPP, "pid %d: part of SysV shared memory %u: not supported", p->pid, s->id);
-		op = op_add(o, CRK_OP_SHMAT, v->start, v->end - v->start);
-		if (!op)
-			return -ENOMEM;
-		op->arg = s->id;
-		op->prot = v->prot | PROT_READ;
-		return 0;
-	}
-	op = op_add(o, CRK_OP_MAP, v->start, v->end - v->start);
+static int add_segment(struct ops *o, const struct crk_rproc *p, const struct crk_rvma *v, const struct crk_rshm *s)
+{
+	struct crk_op *op;
+
+	if (v->e->pgoff)
+		return crk_fail(-EOPNOTSUPP, "pid %d: part of SysV shared memory %u: not supported", p->pid, s->id);
+	op = op_add(o, CRK_OP_SHMAT, v->start, v->end - v->start);
+	if (!op)
+		return -ENOMEM;
+	op->arg = s->id;
+	op->prot = v->prot | PROT_READ;
+	return 0;
+}
+
+/* [start, end) of @v */
+static int add_piece(struct crk_rst *r, struct ops *o, const struct crk_rvma *v, const struct crk_rshm *s,
+		     uint64_t start, uint64_t end)
+{
+	struct crk_op *op = op_add(o, CRK_OP_MAP, start, end - start);
+
 	if (!op)
 		return -ENOMEM;
 	op->prot = map_prot(v);
 	op->flags = map_flags(v);
-	if (s) {
-		op->fd = s->fd;
-		op->off = v->e->pgoff;
-	} else if (v->e->has_file_id) {
-		err = crk_rfile_get(r, v->e->file_id, &op->fd);
-		if (err)
-			return err;
-		op->off = v->e->pgoff;
-	} else {
-		op->flags |= CRK_MAP_ANON;
-		if (v->e->flags & CRK_VMA_HUGETLB) {
-			op->flags |= CRK_MAP_HUGETLB;
-			op->page_shift = v->e->page_shift;
+	if (s || v->e->has_file_id) {
+		op->off = v->e->pgoff + (start - v->start);
+		if (s) {
+			op->fd = s->fd;
+			return 0;
 		}
+		return crk_rfile_get(r, v->e->file_id, &op->fd);
+	}
+	op->flags |= CRK_MAP_ANON;
+	if (v->e->flags & CRK_VMA_HUGETLB) {
+		op->flags |= CRK_MAP_HUGETLB;
+		op->page_shift = v->e->page_shift;
 	}
 	return 0;
 }
 
-/* the pages of @v; @next is the first run that may be in it */
-static int add_fills(const struct crk_rproc *p, struct ops *o, const struct crk_rvma *v, size_t *next)
+static int add_map(struct crk_rst *r, const struct crk_rproc *p, struct ops *o, const struct crk_rvma *v)
 {
-	const struct crk_rmem *m = p->mem;
-	size_t map = o->nr - 1;
-	uint64_t filled = 0;
+	const struct crk_rshm *s = v->e->has_shmem_id ?
+		crk_shmem_find(r, v->e->shmem_id, v->e->flags & CRK_VMA_SYSV_SHM) : NULL;
+	uint64_t at = v->start, upto;
+	struct crk_op *op;
+	int err = 0;
+
+	if (s && s->sysv)
+		return add_segment(o, p, v, s);
+	if (!is_staged(p->mem, v))
+		return add_piece(r, o, v, s, v->start, v->end);
+	for (; at < v->end && !err; at = upto) {
+		const struct crk_area *a = crk_area_of(p->mem, v, at);
+
+		if (!a || a->start > at) {
+			upto = a ? a->start : v->end;
+			err = add_piece(r, o, v, NULL, at, upto);
+			continue;
+		}
+		upto = min(a->end, v->end);
+		op = op_add(o, CRK_OP_MOVE, at, upto - at);
+		if (!op)
+			return -ENOMEM;
+		op->arg = a->at + (at - a->start);
+	}
+	return err;
+}
+
+/* [start, end) from the images; @run: the first run that may be in it */
+static int add_fill(const struct crk_rmem *m, struct ops *o, uint64_t start, uint64_t end, size_t run)
+{
 	struct crk_op *op;
 
-	while (*next < m->nr_runs && m->runs[*next].addr < v->end) {
-		const struct crk_rrun *run = &m->runs[*next];
-		uint64_t run_end = run->addr + run->nr * PAGE_SIZE;
-		uint64_t start = max(run->addr, v->start), end = min(run_end, v->end);
+	for (; run < m->nr_runs && m->runs[run].addr < end; run++) {
+		uint64_t from = max(m->runs[run].addr, start);
+		uint64_t to = min(m->runs[run].addr + m->runs[run].nr * PAGE_SIZE, end);
 
-		if (start < end && !v->staged) {
-			op = op_add(o, CRK_OP_FILL, start, end - start);
-			if (!op)
-				return -ENOMEM;
-			op->fd = m->pages_fd;
-			op->off = run->off + (start - run->addr);
-			filled += end - start;
-		}
-		if (run_end > v->end)
-			break;
-		++*next;
+		if (from >= to)
+			continue;
+		op = op_add(o, CRK_OP_FILL, from, to - from);
+		if (!op)
+			return -ENOMEM;
+		op->fd = m->pages_fd;
+		op->off = m->runs[run].off + (from - m->runs[run].addr);
 	}
-	if (filled == v->end - v->start && crk_vma_is_anon(v) && v->prot & PROT_WRITE && filled >= 16 * PAGE_SIZE)
-		o->ops[map].flags |= CRK_MAP_POPULATE;
 	return 0;
 }
 
-static int add_prot(struct ops *o, const struct crk_rvma *v)
+/* pages that came with the areas and are not the process's go; those that did not come are read */
+static int add_differences(const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
 {
-	int made = v->staged ? PROT_READ | PROT_WRITE : map_prot(v);
+	struct crk_span span = { v->start, v->end };
+	const struct crk_ranges all = { &span, 1, 1 };
+	struct crk_ranges fill = {}, drop = {};
+	size_t i;
+	int err = 0;
+
+	for (i = crk_rrun_from(m, v->start); i < m->nr_runs && m->runs[i].addr < v->end && !err; i++)
+		err = crk_ranges_append(&fill, m->runs[i].addr, m->runs[i].addr + m->runs[i].nr * PAGE_SIZE);
+	err = err ?: crk_ranges_and(&fill, &all);
+	err = err ?: crk_ranges_add(&drop, &m->inherit);
+	err = err ?: crk_ranges_and(&drop, &all);
+	err = err ?: crk_ranges_sub(&drop, &fill);
+	err = err ?: crk_ranges_sub(&fill, &m->kept);
+	err = err ?: crk_ranges_sub(&fill, &m->give);
+	for (i = 0; i < drop.nr && !err; i++) {
+		struct crk_op *op = op_add(o, CRK_OP_ADVISE, drop.spans[i].start,
+					   drop.spans[i].end - drop.spans[i].start);
+
+		err = op ? 0 : -ENOMEM;
+		if (op)
+			op->arg = MADV_DONTNEED;
+	}
+	for (i = 0; i < fill.nr && !err; i++)
+		err = add_fill(m, o, fill.spans[i].start, fill.spans[i].end, crk_rrun_from(m, fill.spans[i].start));
+	crk_ranges_free(&fill);
+	crk_ranges_free(&drop);
+	return err;
+}
+
+/* the pages of @v, whose mapping is the last record */
+static int add_fills(const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
+{
+	size_t first = crk_rrun_from(m, v->start), map = o->nr - 1;
+	const struct crk_rrun *run = &m->runs[first];
+
+	if (is_staged(m, v))
+		return add_differences(m, o, v);
+	/* one fault for all is cheaper than one for each page */
+	if (first < m->nr_runs && run->addr <= v->start && run->addr + run->nr * PAGE_SIZE >= v->end &&
+	    crk_vma_is_anon(v) && v->prot & PROT_WRITE && v->end - v->start >= 16 * PAGE_SIZE)
+		o->ops[map].flags |= CRK_MAP_POPULATE;
+	return add_fill(m, o, v->start, v->end, first);
+}
+
+static int add_prot(const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
+{
+	int made = is_staged(m, v) ? PROT_READ | PROT_WRITE : map_prot(v);
 	struct crk_op *op;
 
 	if (v->e->flags & CRK_VMA_SYSV_SHM)
@@ -197,7 +265,7 @@ static int add_lock_future(const struct crk_rproc *p, struct ops *o)
 static int build(struct crk_rst *r, struct crk_rproc *p, struct ops *o)
 {
 	const struct crk_rmem *m = p->mem;
-	size_t i, next = 0;
+	size_t i;
 	int err = 0;
 
 	for (i = 0; i < m->nr_vmas && !err; i++) {
@@ -206,8 +274,8 @@ static int build(struct crk_rst *r, struct crk_rproc *p, struct ops *o)
 			continue;
 		}
 		err = add_map(r, p, o, &m->vmas[i]);
-		err = err ?: add_fills(p, o, &m->vmas[i], &next);
-		err = err ?: add_prot(o, &m->vmas[i]);
+		err = err ?: add_fills(m, o, &m->vmas[i]);
+		err = err ?: add_prot(m, o, &m->vmas[i]);
 		err = err ?: add_flags(o, &m->vmas[i]);
 	}
 	err = err ?: add_exe(r, p, o);
