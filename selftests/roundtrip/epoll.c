@@ -60,8 +60,11 @@ ROUNDTRIP(asleep)
 	if (!pid) {
 		event_set("waits");
 		/* a freeze interrupts it: no dump is needed for that */
-		while (epoll_wait(ep, &got, 1, -1) != 1)
-			MUST_EQ(errno, EINTR);
+		while (epoll_wait(ep, &got, 1, -1) != 1) {
+			int err = errno;
+
+			MUST_EQ(err, EINTR);
+		}
 		MUST_EQ(got.data.u64, 42);
 		_exit(0);
 	}
