@@ -12,6 +12,9 @@
 
 #define PAGE_SIZE	((uint64_t)sysconf(_SC_PAGESIZE))
 
+/* the kernel takes VM_SHARED from shared mappings of files that are not open for writing; /proc/PID/maps shows them "s" */
+#define VMA_SHARED	(CRK_VMA_SHARED | CRK_VMA_MAYSHARE)
+
 /* ---- dump ---- */
 
 /* a shared memory object, dumped once */
@@ -27,6 +30,8 @@ struct crk_dmapped {
 	uint32_t flags;
 	uint32_t id;
 	struct stat st;
+	uint8_t build_id[32];
+	size_t build_id_len;		/* 0: none */
 };
 
 /* identities of the pages that may be shared, in order of address */
@@ -49,6 +54,8 @@ int crk_vmas_dump(struct crk_dump *d, struct crk_dproc *p, const uint64_t *nr_pa
 int crk_pagemap_dump(struct crk_dump *d, struct crk_dproc *p, uint64_t *nr_pages);
 int crk_cow_dump(struct crk_dump *d, struct crk_dproc *p);
 void crk_pagemap_free(struct crk_dump *d);
+/* NT_GNU_BUILD_ID of an ELF file: its length, 0 if it has none */
+size_t crk_build_id(int fd, uint8_t *buf, size_t size);
 /* @fd: the object, open for reading; *id_ret for the mapping */
 int crk_shmem_dump(struct crk_dump *d, struct crk_dproc *p, const struct crk_vma *v, int fd, uint32_t *id_ret);
 /* the file behind a mapping; its name if @link_ret */
@@ -109,6 +116,7 @@ struct crk_rshm {
 	uint64_t size;			/* bytes */
 	unsigned int page_shift;
 	int fd;				/* coordinator's; -1 for SysV */
+	void *attached;			/* holds a segment that goes with its last user; else NULL */
 };
 
 struct crk_rst_mem {
@@ -116,6 +124,7 @@ struct crk_rst_mem {
 	size_t nr_shms, room_shms;
 	struct crk_area **areas;
 	size_t nr_areas, room_areas;
+	uint64_t own_vdso_len;
 };
 
 int crk_shmem_plan(struct crk_rst *r);

@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/shm.h>
 
+#include "../restore.h"
 #include "mem.h"
 
 /* ---- dump ---- */
@@ -204,6 +206,73 @@ static int plan_proc(struct crk_rst *r, struct crk_rproc *p)
 
 /* ---- restore: refusing ---- */
 
+/* is the file at its path the one that was mapped?  Its kind and size are checked with the other files */
+static int check_file(struct crk_rst *r, const struct crk_rproc *p, const struct crk_rvma *v)
+{
+	const FileEntry *fe = crk_rfile_entry(r, v->e->file_id);
+	_cleanup_close_ int fd = -1;
+	uint8_t build_id[32];
+	struct stat st;
+	size_t len;
+
+	if (!fe)
+		return crk_fail(-EBADMSG, "pid %d: file %u of mapping %llx is not in files.img", p->pid, v->e->file_id,
+				(unsigned long long)v->start);
+	if (!fe->reg || !v->e->has_size || v->e->flags & VMA_SHARED || v->e->pgoff)
+		return 0;
+	fd = open(fe->reg->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &st))
+		return 0;		/* the images have it, or opening it will fail */
+	if (v->e->has_build_id) {
+		len = crk_build_id(fd, build_id, sizeof(build_id));
+		if (len == v->e->build_id.len && !memcmp(build_id, v->e->build_id.data, len))
+			return 0;
+		return crk_fail(-ESTALE, "pid %d (%s): '%s' is another build of the program now", p->pid, crk_rproc_comm(p),
+				fe->reg->name);
+	}
+	if (!v->e->has_mtime_ns ||
+	    v->e->mtime_ns == st.st_mtim.tv_sec * 1000000000ULL + st.st_mtim.tv_nsec)
+		return 0;
+	return crk_fail(-ESTALE, "pid %d (%s): '%s', which it has mapped, was written to after the dump", p->pid,
+			crk_rproc_comm(p), fe->reg->name);
+}
+
+/* bytes from the first to the last mapping of this process's own vDSO; 0 if it has none */
+static uint64_t own_vdso_len(void)
+{
+	_cleanup_free_ char *text = NULL;
+	char *line, *save = NULL;
+	uint64_t len = 0;
+
+	if (read_file_at(AT_FDCWD, "/proc/self/maps", &text, NULL))
+		return 0;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		unsigned long long start, end;
+
+		if ((strstr(line, " [vvar") || strstr(line, " [vdso]")) &&
+		    sscanf(line, "%llx-%llx", &start, &end) == 2)
+			len += end - start;
+	}
+	return len;
+}
+
+static int check_vdso(const struct crk_rproc *p, uint64_t own)
+{
+	const struct crk_rmem *m = p->mem;
+	uint64_t len = 0;
+	size_t i;
+
+	for (i = 0; i < m->nr_vmas; i++)
+		if (m->vmas[i].e->flags & CRK_VMA_SPECIAL)
+			len += m->vmas[i].end - m->vmas[i].start;
+	if (!len || !own || len == own)
+		return 0;
+	crk_fail(-ENOEXEC, "pid %d (%s): its vDSO is of another kernel: %llu bytes, here it has %llu", p->pid, crk_rproc_comm(p),
+		 (unsigned long long)len, (unsigned long long)own);
+	crk_hint("restore it on the kernel that it was dumped on, see crkhelper show");
+	return -ENOEXEC;
+}
+
 static int check_proc(struct crk_rst *r, const struct crk_rproc *p)
 {
 	const struct crk_rmem *m = p->mem;
@@ -219,11 +288,14 @@ static int check_proc(struct crk_rst *r, const struct crk_rproc *p)
 		    v->v->start != v->start || v->v->end != v->end)
 			return crk_fail(-EBADMSG, "pid %d: mapping %zu is wrong", p->pid, i);
 		last = v->end;
-		if (v->e->has_file_id && !crk_rfile_entry(r, v->e->file_id))
-			return crk_fail(-EBADMSG, "pid %d: file %u of mapping %llx is not in files.img", p->pid,
-					v->e->file_id, (unsigned long long)v->start);
+		if (v->e->has_file_id) {
+			int err = check_file(r, p, v);
+
+			if (err)
+				return err;
+		}
 	}
-	return 0;
+	return check_vdso(p, r->mem->own_vdso_len);
 }
 
 int crk_mem_plan(struct crk_rst *r)
@@ -234,6 +306,7 @@ int crk_mem_plan(struct crk_rst *r)
 	r->mem = calloc(1, sizeof(*r->mem));
 	if (!r->mem)
 		return crk_oom();
+	r->mem->own_vdso_len = own_vdso_len();
 	for (i = 0; i < r->nr_procs && !err; i++) {
 		if (r->procs[i].zombie || r->procs[i].stand_in)
 			continue;
@@ -323,9 +396,12 @@ void crk_mem_free(struct crk_rst *r)
 		proc_free(r->procs[i].mem);
 		r->procs[i].mem = NULL;
 	}
-	for (i = 0; i < r->mem->nr_shms; i++)
+	for (i = 0; i < r->mem->nr_shms; i++) {
 		if (r->mem->shms[i].fd >= 0)
 			close(r->mem->shms[i].fd);
+		if (r->mem->shms[i].attached)
+			shmdt(r->mem->shms[i].attached);
+	}
 	for (i = 0; i < r->mem->nr_areas; i++)
 		free(r->mem->areas[i]);
 	free(r->mem->areas);

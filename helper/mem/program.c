@@ -43,16 +43,22 @@ static int add_vdso(struct ops *o, const struct crk_rmem *m, size_t *i)
 /* a mapping that was writable once counts for overcommit; so must the new one, or neighbours don't merge as before */
 static int map_prot(const struct crk_rvma *v)
 {
-	bool counted = v->e->flags & CRK_VMA_ACCOUNT && !(v->e->flags & CRK_VMA_SHARED);
+	bool counted = v->e->flags & CRK_VMA_ACCOUNT && !(v->e->flags & VMA_SHARED);
 
 	return counted ? v->prot | PROT_WRITE : v->prot;
+}
+
+/* that of the attachment; all mappings of it are alike in what they may become */
+static int segment_prot(const struct crk_rvma *v)
+{
+	return PROT_READ | (v->e->flags & CRK_VMA_MAYWRITE ? PROT_WRITE : 0);
 }
 
 static uint32_t map_flags(const struct crk_rvma *v)
 {
 	uint64_t f = v->e->flags;
 
-	return (f & CRK_VMA_SHARED ? CRK_MAP_SHARED : 0) | (f & CRK_VMA_GROWSDOWN ? CRK_MAP_GROWSDOWN : 0) |
+	return (f & VMA_SHARED ? CRK_MAP_SHARED : 0) | (f & CRK_VMA_GROWSDOWN ? CRK_MAP_GROWSDOWN : 0) |
 	       (f & CRK_VMA_NORESERVE ? CRK_MAP_NORESERVE : 0) | (f & CRK_VMA_DROPPABLE ? CRK_MAP_DROPPABLE : 0);
 }
 
@@ -64,17 +70,19 @@ static bool is_staged(const struct crk_rmem *m, const struct crk_rvma *v)
 		crk_ranges_touch(&m->give, v->start, v->end));
 }
 
-static int add_segment(struct ops *o, const struct crk_rproc *p, const struct crk_rvma *v, const struct crk_rshm *s)
+/* the whole segment by its first mapping; parts with other protections follow */
+static int add_segment(struct ops *o, const struct crk_rvma *v, const struct crk_rshm *s)
 {
+	uint64_t page = v->e->flags & CRK_VMA_HUGETLB ? 1ULL << v->e->page_shift : PAGE_SIZE;
 	struct crk_op *op;
 
 	if (v->e->pgoff)
-		return crk_fail(-EOPNOTSUPP, "pid %d: part of SysV shared memory %u: not supported", p->pid, s->id);
-	op = op_add(o, CRK_OP_SHMAT, v->start, v->end - v->start);
+		return 0;
+	op = op_add(o, CRK_OP_SHMAT, v->start, align_up(s->size, page));
 	if (!op)
 		return -ENOMEM;
 	op->arg = s->id;
-	op->prot = v->prot | PROT_READ;
+	op->prot = segment_prot(v);
 	return 0;
 }
 
@@ -113,7 +121,7 @@ static int add_map(struct crk_rst *r, const struct crk_rproc *p, struct ops *o, 
 	int err = 0;
 
 	if (s && s->sysv)
-		return add_segment(o, p, v, s);
+		return add_segment(o, v, s);
 	if (!is_staged(p->mem, v))
 		return add_piece(r, o, v, s, v->start, v->end);
 	for (; at < v->end && !err; at = upto) {
@@ -206,7 +214,7 @@ static int add_prot(const struct crk_rmem *m, struct ops *o, const struct crk_rv
 	struct crk_op *op;
 
 	if (v->e->flags & CRK_VMA_SYSV_SHM)
-		made = v->prot | PROT_READ;
+		made = segment_prot(v);
 	if (made == v->prot)
 		return 0;
 	op = op_add(o, CRK_OP_PROTECT, v->start, v->end - v->start);

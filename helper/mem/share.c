@@ -40,13 +40,13 @@ struct crk_rvma *crk_rvma_from(const struct crk_rmem *m, uint64_t addr)
 bool crk_vma_is_anon(const struct crk_rvma *v)
 {
 	return v->v->status & VMA_ANON_PRIVATE && !v->e->has_file_id &&
-	       !(v->e->flags & (CRK_VMA_SPECIAL | CRK_VMA_HUGETLB | CRK_VMA_SHARED | CRK_VMA_DROPPABLE));
+	       !(v->e->flags & (CRK_VMA_SPECIAL | CRK_VMA_HUGETLB | VMA_SHARED | CRK_VMA_DROPPABLE));
 }
 
 /* areas are writable, so what is mapped there counts for overcommit; the final mapping must do so too */
 static bool may_stage(const struct crk_rvma *v)
 {
-	return (crk_vma_is_anon(v) || (v->e->has_file_id && !(v->e->flags & (CRK_VMA_SHARED | CRK_VMA_HUGETLB)))) &&
+	return (crk_vma_is_anon(v) || (v->e->has_file_id && !(v->e->flags & (VMA_SHARED | CRK_VMA_HUGETLB)))) &&
 	       v->e->flags & (CRK_VMA_ACCOUNT | CRK_VMA_NORESERVE);
 }
 

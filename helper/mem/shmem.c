@@ -121,15 +121,12 @@ static int dump_sysv(struct crk_dump *d, const struct crk_vma *v)
 
 	if (shmctl(v->ino, IPC_STAT, &ds))
 		return crk_err(-errno, "SysV shared memory %llu", (unsigned long long)v->ino);
-	if (ds.shm_perm.mode & SHM_DEST)
-		return crk_fail(-EOPNOTSUPP, "SysV shared memory %llu: is marked for removal (IPC_RMID): not supported",
-				(unsigned long long)v->ino);
 	desc.key = ds.shm_perm.__key;
 	desc.uid = ds.shm_perm.uid;
 	desc.gid = ds.shm_perm.gid;
 	desc.cuid = ds.shm_perm.cuid;
 	desc.cgid = ds.shm_perm.cgid;
-	desc.mode = ds.shm_perm.mode & 0777;
+	desc.mode = ds.shm_perm.mode & (0777 | SHM_DEST);	/* SHM_DEST: removed while attached */
 	desc.id = v->ino;
 	shm.desc = &desc;
 	shm.size = ds.shm_segsz;
@@ -310,18 +307,21 @@ static int make_sysv(const IpcShmEntry *shm)
 		return crk_err(-errno, "SysV shared memory %d", id);
 	ds.shm_perm.uid = shm->desc->uid;
 	ds.shm_perm.gid = shm->desc->gid;
+	ds.shm_perm.mode = shm->desc->mode & 0777;
 	return shmctl(id, IPC_SET, &ds) ? crk_err(-errno, "SysV shared memory %d", id) : 0;
 }
 
 static int open_sysv(struct crk_rst *r, struct crk_rshm *s)
 {
 	ProtobufCMessage *msg;
+	bool removed;
 	char *p;
 	int err = crk_img_read_one(r->dir, CRK_IMG_IPCNS_SHM, s->id, &msg);
 
 	if (err)
 		return err;
 	err = make_sysv((const IpcShmEntry *)msg);
+	removed = ((const IpcShmEntry *)msg)->desc->mode & SHM_DEST;
 	protobuf_c_message_free_unpacked(msg, NULL);
 	if (err)
 		return err;
@@ -329,6 +329,11 @@ static int open_sysv(struct crk_rst *r, struct crk_rshm *s)
 	if (p == (char *)-1)
 		return crk_err(-errno, "SysV shared memory %u", s->id);
 	err = fill_object(r, s, p);
+	if (!err && removed) {
+		/* it can still be attached by its id as long as somebody has it */
+		s->attached = p;
+		return shmctl(s->id, IPC_RMID, NULL) ? crk_err(-errno, "SysV shared memory %u", s->id) : 0;
+	}
 	shmdt(p);
 	return err;
 }

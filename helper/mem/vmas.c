@@ -59,6 +59,8 @@ static int mapped_file(struct crk_dump *d, struct crk_dproc *p, const struct crk
 	f->flags = flags;
 	if (fstat(fd, &f->st))
 		return crk_err(-errno, "pid %d (%s): '%s'", p->pid, (const char *)p->leader->comm, link);
+	if (S_ISREG(f->st.st_mode) && !(v->flags & VMA_SHARED))
+		f->build_id_len = crk_build_id(fd, f->build_id, sizeof(f->build_id));
 	return crk_files_dump_path(d, p, fd, link, flags, &f->id);
 }
 
@@ -94,7 +96,7 @@ static uint64_t vma_madv(const struct crk_vma *v)
 
 static uint32_t vma_map_flags(const struct crk_vma *v)
 {
-	return (v->flags & CRK_VMA_SHARED ? MAP_SHARED : MAP_PRIVATE) |
+	return (v->flags & VMA_SHARED ? MAP_SHARED : MAP_PRIVATE) |
 	       (v->flags & CRK_VMA_GROWSDOWN ? MAP_GROWSDOWN : 0) |
 	       (v->flags & CRK_VMA_NORESERVE ? MAP_NORESERVE : 0) |
 	       (v->flags & CRK_VMA_LOCKED ? MAP_LOCKED : 0) |
@@ -114,17 +116,44 @@ static int dump_file(struct crk_dump *d, struct crk_dproc *p, const struct crk_v
 
 	if (err)
 		return err;
-	e->status |= v->flags & CRK_VMA_SHARED ? VMA_FILE_SHARED : VMA_FILE_PRIVATE;
+	e->status |= v->flags & VMA_SHARED ? VMA_FILE_SHARED : VMA_FILE_PRIVATE;
 	e->shmid = f->id;
 	e->has_fdflags = 1;
 	e->fdflags = v->file_flags;
 	c->has_file_id = 1;
 	c->file_id = f->id;
+	/* of a deleted file the images have the contents */
+	if (!S_ISREG(f->st.st_mode) || !f->st.st_nlink)
+		return 0;
+	if (f->build_id_len) {
+		c->has_build_id = 1;
+		c->build_id.data = (uint8_t *)f->build_id;
+		c->build_id.len = f->build_id_len;
+	}
 	c->has_size = 1;
 	c->size = f->st.st_size;
 	c->has_mtime_ns = 1;
 	c->mtime_ns = f->st.st_mtim.tv_sec * 1000000000ULL + f->st.st_mtim.tv_nsec;
 	return 0;
+}
+
+/* a restore attaches whole segments */
+static int refuse_part(const struct crk_dproc *p, const struct crk_vma *v, uint64_t size)
+{
+	const struct crk_vma *first = p->vmas, *end = p->vmas + p->nr_vmas;
+	bool begins, ends;
+
+	size = align_up(size, 1ULL << v->page_shift);
+	begins = !v->pgoff || (v > first && v[-1].inode_id == v->inode_id && v[-1].end == v->start &&
+			       v[-1].pgoff + (v[-1].end - v[-1].start) == v->pgoff);
+	ends = v->pgoff + (v->end - v->start) == size ||
+	       (v + 1 < end && v[1].inode_id == v->inode_id && v[1].start == v->end &&
+		v[1].pgoff == v->pgoff + (v->end - v->start));
+	if (begins && ends)
+		return 0;
+	return crk_fail(-EOPNOTSUPP, "pid %d (%s) mapping %llx-%llx: a part of SysV shared memory %llu, the rest is unmapped: not supported",
+			p->pid, (const char *)p->leader->comm, (unsigned long long)v->start,
+			(unsigned long long)v->end, (unsigned long long)v->ino);
 }
 
 static int dump_shared(struct crk_dump *d, struct crk_dproc *p, const struct crk_vma *v, int fd, VmaEntry *e,
@@ -138,6 +167,11 @@ static int dump_shared(struct crk_dump *d, struct crk_dproc *p, const struct crk
 		return err;
 	if (fstat(fd, &st))
 		return crk_err(-errno, "pid %d: shared memory %u", p->pid, id);
+	if (v->flags & CRK_VMA_SYSV_SHM) {
+		err = refuse_part(p, v, st.st_size);
+		if (err)
+			return err;
+	}
 	e->status |= v->flags & CRK_VMA_SYSV_SHM ? VMA_AREA_SYSVIPC : VMA_ANON_SHARED;
 	e->flags |= MAP_ANONYMOUS;
 	e->shmid = id;
@@ -167,7 +201,7 @@ static int dump_backed(struct crk_dump *d, struct crk_dproc *p, const struct crk
 		return dump_shared(d, p, v, fd, e, c);
 	if (!is_nameless(link))
 		return dump_file(d, p, v, e, c);
-	if (v->flags & CRK_VMA_SHARED)
+	if (v->flags & VMA_SHARED)
 		return dump_shared(d, p, v, fd, e, c);
 	if (!(v->flags & CRK_VMA_HUGETLB))
 		return crk_fail(-EOPNOTSUPP, "pid %d (%s) mapping %llx-%llx: private mapping of shared anonymous memory: not supported",
