@@ -62,6 +62,13 @@ static inline u64 crk_cap_bits(const kernel_cap_t *cap)
 #endif
 #include <linux/cleanup.h>
 
+/* ---- linux/fdtable.h ---- */
+
+/* a88c955fcfb4 ("file: s/close_fd_get_file()/file_close_fd()/g") (v6.8) */
+#if !CRK_SINCE(6, 8)
+#define file_close_fd	close_fd_get_file
+#endif
+
 /* ---- linux/fs.h ---- */
 
 /* a mapping of overlayfs has the file below as its own; stat() and /proc/PID/maps show the one above (v6.8) */

@@ -120,11 +120,11 @@ struct crk_arch_ops {
 	u32 (*view_machine)(struct task_struct *t);
 	/* should this set travel?  NULL: all that can be read and written */
 	bool (*want_regset)(struct task_struct *t, const struct user_regset *rs);
-	/* the register that holds argument @n of a kernel function at its entry; NULL: no guard against foreign thaws */
+	/* the register that holds argument @n of a kernel function at its entry; NULL: no guard of frozen cgroups */
 	unsigned long *(*kernel_arg)(struct pt_regs *regs, unsigned int n);
 	/*
-	 * fills syscall, syscall_abi, syscall_nr, CRK_THREAD_COMPAT, CRK_THREAD_ADDR32, tp of a frozen @t.  @out->syscall
-	 * holds CRK_SYSCALL_ENTRY or CRK_SYSCALL_VFORK when the core knows that it is so, else CRK_SYSCALL_NONE.
+	 * fills syscall, syscall_abi, syscall_nr, CRK_THREAD_COMPAT, CRK_THREAD_ADDR32, tp of a frozen @t.
+	 * @out->syscall holds CRK_SYSCALL_ENTRY or CRK_SYSCALL_VFORK when the core knows that it is so, else NONE.
 	 */
 	void (*get_thread)(struct task_struct *t, struct crk_rec_thread *out);
 	/* fills flags, vdso, mmap bases and what else is the architecture's */

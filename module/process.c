@@ -10,6 +10,7 @@
 #include <linux/sched/signal.h>
 
 #include "restore.h"
+#include "symbols.h"
 
 /* ---- CRK_REC_MM ---- */
 
@@ -143,12 +144,20 @@ static int files_next(const void *arg, struct file *file, unsigned int fd)
 	return fd + 1;
 }
 
+/*
+ * Not close_fd(): it would release the POSIX locks of the process on every file that is closed, the restored ones
+ * too, since a process loses its locks with any of its descriptors of a file.
+ */
 void crk_files_close(u32 from)
 {
+	struct file *file;
 	int next;
 
 	if (from > INT_MAX)
 		return;
-	for (next = from; (next = iterate_fd(current->files, next, files_next, NULL)) > 0;)
-		close_fd(next - 1);
+	for (next = from; (next = iterate_fd(current->files, next, files_next, NULL)) > 0;) {
+		file = crk_call(file_close_fd)(next - 1);
+		if (file)
+			filp_close(file, NULL);	/* the owner of no lock */
+	}
 }

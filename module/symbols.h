@@ -9,6 +9,7 @@
 #ifndef _CRK_SYMBOLS_H
 #define _CRK_SYMBOLS_H
 
+#include <linux/fdtable.h>
 #include <linux/mm.h>
 #include <linux/pagewalk.h>
 #include <linux/ptrace.h>
@@ -55,6 +56,7 @@ struct crk_symbol {
 	NEED(ptrace_may_access,	"CONFIG_MMU",		"dump: access check")			\
 	NEED(walk_page_range,	"CONFIG_MMU",		"dump: which pages are there")		\
 	NEED(task_work_add,	"CONFIG_MMU",		"restore: the gate")			\
+	NEED(file_close_fd,	"CONFIG_MMU",		"restore: file locks")			\
 	NEED(set_mm_exe_file,	"CONFIG_MMU",		"restore: /proc/PID/exe")		\
 	WANT(ksys_mmap_pgoff,	"CONFIG_MMU",		"restore of huge pages")		\
 	ADDR(do_no_restart_syscall, "CONFIG_MMU",	"restart blocks")			\
@@ -75,17 +77,20 @@ struct crk_symbol {
 	DEFINE_STATIC_CALL_NULL(crk_call_##fn, fn);
 #define CRK_SYMBOL_DEFINE_ADDR(fn, config, use)							\
 	unsigned long crk_addr_##fn __ro_after_init;
-#define CRK_SYMBOL_ROW(fn, option, text, opt, call, trampoline)					\
+/* kcompat.h may give @fn the name of an older kernel: that is what is looked up */
+#define CRK_SYMBOL_ROW(fn, address, option, text, opt, call, trampoline)			\
 	{ .name = #fn, .config = option, .use = text, .optional = opt,				\
-	  .addr = &crk_addr_##fn, .key = call, .tramp = trampoline },
+	  .addr = address, .key = call, .tramp = trampoline },
 #define CRK_SYMBOL_NEED(fn, config, use)							\
-	CRK_SYMBOL_ROW(fn, config, use, false, &STATIC_CALL_KEY(crk_call_##fn),			\
+	CRK_SYMBOL_ROW(fn, &crk_addr_##fn, config, use, false, &STATIC_CALL_KEY(crk_call_##fn),	\
 		       STATIC_CALL_TRAMP_ADDR(crk_call_##fn))
 #define CRK_SYMBOL_WANT(fn, config, use)							\
-	CRK_SYMBOL_ROW(fn, config, use, true, &STATIC_CALL_KEY(crk_call_##fn),			\
+	CRK_SYMBOL_ROW(fn, &crk_addr_##fn, config, use, true, &STATIC_CALL_KEY(crk_call_##fn),	\
 		       STATIC_CALL_TRAMP_ADDR(crk_call_##fn))
-#define CRK_SYMBOL_ADDR(fn, config, use)	CRK_SYMBOL_ROW(fn, config, use, false, NULL, NULL)
-#define CRK_SYMBOL_SEEK(fn, config, use)	CRK_SYMBOL_ROW(fn, config, use, true, NULL, NULL)
+#define CRK_SYMBOL_ADDR(fn, config, use)							\
+	CRK_SYMBOL_ROW(fn, &crk_addr_##fn, config, use, false, NULL, NULL)
+#define CRK_SYMBOL_SEEK(fn, config, use)							\
+	CRK_SYMBOL_ROW(fn, &crk_addr_##fn, config, use, true, NULL, NULL)
 
 #define crk_call(fn)	static_call(crk_call_##fn)
 #define crk_addr(fn)	crk_addr_##fn
