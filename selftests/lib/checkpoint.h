@@ -81,6 +81,7 @@ char *link_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 char *text_line(const char *text, const char *start);
 /* does reading @fd once give exactly @text? */
 bool text_is(int fd, const char *text);
+char *read_text(int fd);			/* what one read gives, malloc'ed; fails the subject */
 /* is it the end? would reading block? (@fd is left as it was) */
 bool at_eof(int fd);
 bool is_empty(int fd);
