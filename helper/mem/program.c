@@ -208,6 +208,28 @@ static int add_fills(const struct crk_rmem *m, struct ops *o, const struct crk_r
 	return add_fill(m, o, v->start, v->end, first);
 }
 
+/*
+ * Memory that was written once but has no pages any more: mprotect() of newer kernels (seen on 7.2) forgets that private memory is
+ * counted if it never had a page.  A page comes and goes.
+ */
+static int add_history(const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
+{
+	size_t first = crk_rrun_from(m, v->start);
+	struct crk_op *op;
+
+	if (!crk_vma_is_anon(v) || !(v->e->flags & CRK_VMA_ANON_VMA) || m->pages_fd < 0 ||
+	    (first < m->nr_runs && m->runs[first].addr < v->end))
+		return 0;
+	op = op_add(o, CRK_OP_FILL, v->start, PAGE_SIZE);
+	if (!op)
+		return -ENOMEM;
+	op->fd = m->pages_fd;
+	op = op_add(o, CRK_OP_ADVISE, v->start, PAGE_SIZE);
+	if (op)
+		op->arg = MADV_DONTNEED;
+	return op ? 0 : -ENOMEM;
+}
+
 static int add_prot(const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
 {
 	int made = is_staged(m, v) ? PROT_READ | PROT_WRITE : map_prot(v);
@@ -217,6 +239,8 @@ static int add_prot(const struct crk_rmem *m, struct ops *o, const struct crk_rv
 		made = segment_prot(v);
 	if (made == v->prot)
 		return 0;
+	if (!is_staged(m, v) && add_history(m, o, v))
+		return -ENOMEM;
 	op = op_add(o, CRK_OP_PROTECT, v->start, v->end - v->start);
 	if (op)
 		op->prot = v->prot;
