@@ -29,17 +29,6 @@
 #error "crk: Linux 6.1 is the oldest kernel supported"
 #endif
 
-/* ---- asm/mmu.h ---- */
-
-/* "x86: Allow atomic MM_CONTEXT flags setting" (v6.4): numbers of bits, masks before */
-#ifdef CONFIG_X86
-#if CRK_SINCE(6, 4)
-#define crk_x86_context_flag(mm, name)	test_bit(MM_CONTEXT_##name, &(mm)->context.flags)
-#else
-#define crk_x86_context_flag(mm, name)	(!!((mm)->context.flags & MM_CONTEXT_##name))
-#endif
-#endif
-
 /* ---- linux/capability.h ---- */
 
 /* f122a08b197d ("capability: just use a 'u64' instead of a 'u32[2]' array") (v6.3) */

@@ -141,7 +141,7 @@ struct crk_arch_ops {
 	int (*check_regset)(u32 machine, u32 note, const void *data, u32 len, struct crk_log *log);
 	/* @t is parked and off its CPU: make task_user_regset_view(t) the view of @machine */
 	void (*set_prepare)(struct task_struct *t, u32 machine);
-	int (*set_order)(u32 note);			/* sets with a lower number are applied first; NULL: any order */
+	int (*set_order)(u32 note);		/* sets with a lower number are applied first; NULL: any order */
 	/* current at the gate, after all sets: rseq, TLS words, and arrange for the interrupted call to be restarted */
 	void (*set_finish)(const struct crk_rec_thread *in);
 	/* system calls in current's context; negative errno or the result */

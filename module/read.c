@@ -115,8 +115,8 @@ static int ranges_read(struct mm_struct *mm, struct read_batch *b, struct file *
 			return -EFAULT;
 		for (i = 0; !ret && i < n; i++) {
 			if (!range_valid(&ranges[i]))
-				return crk_log(log, -EINVAL, "range %u: %llx, %llx bytes: not whole pages of a process", done + i,
-					       ranges[i].addr, ranges[i].len);
+				return crk_log(log, -EINVAL, "range %u: %llx, %llx bytes: not whole pages of a process",
+					       done + i, ranges[i].addr, ranges[i].len);
 			ret = range_read(mm, &ranges[i], b, file, cmd, log);
 		}
 	}

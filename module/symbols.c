@@ -32,7 +32,7 @@ static int lookup_init(void)
 
 	ret = register_kprobe(&kp);
 	if (ret) {
-		pr_err("cannot find kallsyms_lookup_name (%d): the kernel needs CONFIG_KPROBES and CONFIG_KALLSYMS, and no lockdown\n",
+		pr_err("no kallsyms_lookup_name (%d): needs CONFIG_KPROBES, CONFIG_KALLSYMS and no lockdown\n",
 		       ret);
 		return ret == -EPERM ? ret : -ENOENT;
 	}

@@ -193,7 +193,8 @@ static void get_vdso(struct mm_struct *mm, struct crk_rec_mm *rec)
 
 static void x86_get_mm(struct mm_struct *mm, struct crk_rec_mm *rec)
 {
-	bool ia32 = crk_x86_context_flag(mm, UPROBE_IA32), vsyscall = crk_x86_context_flag(mm, HAS_VSYSCALL);
+	bool ia32 = mm->context.flags & crk_x86_context_mask(MM_CONTEXT_UPROBE_IA32);
+	bool vsyscall = mm->context.flags & crk_x86_context_mask(MM_CONTEXT_HAS_VSYSCALL);
 
 	/* an exec of x32 leaves no flag, one of a native program always HAS_VSYSCALL */
 	if (ia32)
