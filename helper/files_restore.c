@@ -18,6 +18,7 @@ struct rfile {
 	const struct crk_file_ops *ops;
 	int fd;				/* -1: not open */
 	bool in_use;			/* somebody has a descriptor of it */
+	bool path_only;			/* tells where another file is, and is not opened itself */
 	bool opening;
 	pid_t holder;			/* whose descriptors fe means, who connects it */
 };
@@ -359,6 +360,14 @@ int crk_rfile_use(struct crk_rst *r, uint32_t id)
 	return 0;
 }
 
+void crk_rfile_path_only(struct crk_rst *r, uint32_t id)
+{
+	struct rfile *f = rfile_find(r, id);
+
+	if (f && !f->in_use)
+		f->path_only = true;
+}
+
 int crk_files_plan(struct crk_rst *r)
 {
 	size_t i, j;
@@ -427,8 +436,9 @@ int crk_files_open_all(struct crk_rst *r)
 	size_t i;
 	int ret = 0, fd;
 
+	/* mapped files too: processes may be in another root when they map them */
 	for (i = 0; i < r->files->nr && !ret; i++)
-		if (r->files->files[i].in_use)
+		if (!r->files->files[i].path_only)
 			ret = crk_rfile_get(r, r->files->files[i].fe->id, &fd);
 	return ret;
 }

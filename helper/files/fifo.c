@@ -71,7 +71,10 @@ static const RegFileEntry *fifo_reg(struct crk_rst *r, const FileEntry *fe)
 
 static int fifo_plan(struct crk_rst *r, const FileEntry *fe)
 {
-	return fifo_reg(r, fe) ? 0 : crk_fail(-EBADMSG, "files.img: fifo id %u has no path", fe->id);
+	if (!fifo_reg(r, fe))
+		return crk_fail(-EBADMSG, "files.img: fifo id %u has no path", fe->id);
+	crk_rfile_path_only(r, fe->fifo->regf_id);
+	return 0;
 }
 
 /* an opening of the fifo itself, wherever it is */

@@ -121,6 +121,8 @@ int crk_fd_reopen(int fd, int flags);
 int crk_fd_setfl(int fd, uint32_t flags);
 /* descriptor given by --inherit-fd for "pipe:[12]"; -1: none */
 int crk_inherited(struct crk_rst *r, const char *what);
+/* @id is there for its path alone */
+void crk_rfile_path_only(struct crk_rst *r, uint32_t id);
 /* @id is needed though no table of descriptors has it: passed in a message */
 int crk_rfile_use(struct crk_rst *r, uint32_t id);
 

@@ -250,6 +250,8 @@ int crk_ghost_plan(struct crk_rst *r)
 		ret = m->type == REMAP_TYPE__PROCFS ?
 			crk_fail(-EOPNOTSUPP, "file id %u: files below /proc/PID of processes that are gone are not supported",
 				 m->orig_id) : 0;
+		if (m->type == REMAP_TYPE__LINKED)
+			crk_rfile_path_only(r, m->remap_id);
 		remap_file_path_entry__free_unpacked(e, NULL);
 	}
 	err = crk_img_close(img);

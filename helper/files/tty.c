@@ -22,6 +22,7 @@
 #define TTYAUX_MAJOR	5
 #define PTS_MAJOR	136		/* to 143 */
 #define PTS_MAJOR_LAST	143
+#define LDISC_ROOM	4095		/* of N_TTY */
 #define MAX_QUEUE	(1UL << 20)	/* bytes on one side, more than a terminal holds */
 
 /* crk_file_entry.tty_flags, of the master */
@@ -240,18 +241,25 @@ static int queue_take(struct crk_dump *d, int fd, struct queue *q)
 	return -ENOMEM;
 }
 
-/* @plain: settings are changed for that; @t is what they are in the end */
+/*
+ * Input by TIOCSTI, which is there at once, while a write would pass a work queue and meet the settings of later.  It
+ * takes a byte a call and no more than the line discipline holds; more there is of unprocessed input only.
+ * @t: the settings in the end
+ */
 static int queues_put(int master, int slave, const struct termios2 *t, const struct queue *in, const struct queue *out)
 {
 	struct termios2 plain = plain_settings(t, true);
+	size_t i, direct = min(in->len, (size_t)LDISC_ROOM);
 	int err = 0;
 
 	if (!in->len && !out->len)
 		return 0;
 	if (ioctl(slave, TCSETS2, &plain))
 		return -errno;
-	if (in->len)
-		err = write_all(master, in->data, in->len);
+	for (i = 0; i < direct && !err; i++)
+		err = ioctl(slave, TIOCSTI, in->data + i) ? -errno : 0;
+	if (in->len > direct && !err)
+		err = write_all(master, in->data + direct, in->len - direct);
 	if (out->len && !err)
 		err = write_all(slave, out->data, out->len);
 	if (ioctl(slave, TCSETS2, t) && !err)
@@ -331,11 +339,13 @@ static int pair_dump(struct crk_dump *d, const struct dump_tty *t, TtyInfoEntry 
 	e->packet_mode = packets;
 	e->sid = max(sid, 0);
 	e->pgrp = e->sid ? max(pgrp, 0) : 0;
+	extra = crk_dfile_extra(d, t->master);
+	if (!extra)
+		return -ENOMEM;
+	extra->has_mode = t->node.st_mode != 0;
+	extra->mode = t->node.st_mode & 07777;
 	poll(&pfd, 1, 0);
 	if (!t->slave && pfd.revents & POLLHUP) {
-		extra = crk_dfile_extra(d, t->master);
-		if (!extra)
-			return -ENOMEM;
 		extra->has_tty_flags = true;
 		extra->tty_flags = TTY_SLAVE_CLOSED;
 	}
@@ -411,6 +421,7 @@ struct rst_tty {
 	uint32_t index;
 	bool has_slave, external, made, complete;
 	uint32_t flags;			/* TTY_SLAVE_CLOSED */
+	uint32_t mode;			/* of the node; 0: not known */
 	int master, slave;		/* held */
 	const char *ptmx;		/* path the master was opened by */
 };
@@ -515,6 +526,8 @@ static int tty_plan(struct crk_rst *r, const FileEntry *fe)
 
 	if (!t)
 		return crk_fail(-EBADMSG, "tty-info.img: terminal %u of file id %u is missing", fe->tty->tty_info_id, fe->id);
+	if (fe->tty->has_regf_id)
+		crk_rfile_path_only(r, fe->tty->regf_id);
 	if (t->external) {
 		if (r->opts->shell_job && own_terminal(r, t) >= 0)
 			return 0;
@@ -526,6 +539,8 @@ static int tty_plan(struct crk_rst *r, const FileEntry *fe)
 		return 0;
 	if (extra && extra->has_tty_flags)
 		t->flags = extra->tty_flags;
+	if (extra && extra->has_mode)
+		t->mode = extra->mode;
 	t->ptmx = reg_name(r, fe->tty);
 	snprintf(path, sizeof(path), "/dev/pts/%u", t->index);
 	if (!access(path, F_OK))
@@ -657,7 +672,7 @@ static int pair_make(struct crk_rst *r, struct rst_tty *t)
 	}
 	err = settings_restore(r, t);
 	snprintf(path, sizeof(path), "/dev/pts/%u", t->index);
-	if (!err && t->e->has_uid && chown(path, t->e->uid, t->e->gid))
+	if (!err && ((t->e->has_uid && chown(path, t->e->uid, t->e->gid)) || (t->mode && chmod(path, t->mode))))
 		err = -errno;
 	return err ? crk_err(err, "/dev/pts/%u: cannot set it up", t->index) : 0;
 }

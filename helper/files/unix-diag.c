@@ -43,6 +43,7 @@ static void parse(const struct unix_diag_msg *msg, size_t len, struct crk_unix_d
 			out->file_dev = vfs->udiag_vfs_dev;
 			break;
 		case UNIX_DIAG_PEER:
+			out->has_peer = true;
 			out->peer = *word;
 			break;
 		case UNIX_DIAG_ICONS:

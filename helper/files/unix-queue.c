@@ -5,7 +5,9 @@
  * up to where passed descriptors or another sender begin.
  */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "unix.h"
@@ -63,21 +65,23 @@ static int message_dump(struct crk_dump *d, const struct crk_dfile *f, struct me
 	SkMessage *sk = dump_msg(d, SkMessage, sk_message__init), **more;
 	struct crk_img *img;
 	int err = 0, err2;
-	size_t i;
+	size_t i, nr_fds;
 
 	for (i = 0; i < m->nr_fds; i++) {
 		err2 = err ?: crk_files_dump_fd(d, f, m->fds[i], &ids[i]);
 		close(m->fds[i]);
 		err = err ?: err2;
 	}
+	nr_fds = m->nr_fds;
+	m->nr_fds = 0;
 	if (err || !extra || !sk)
 		return err ?: -ENOMEM;
 	e.id_for = f->id;
 	e.length = m->len;
-	if (m->nr_fds) {
+	if (nr_fds) {
 		scm.type = SCM_RIGHTS;
 		scm.rights = ids;
-		scm.n_rights = m->nr_fds;
+		scm.n_rights = nr_fds;
 		e.scm = scms;
 		e.n_scm = 1;
 	}
@@ -115,24 +119,73 @@ static int peek_off_set(int fd, int off)
 	return setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)) ? -errno : 0;
 }
 
+static void close_fds(struct message *m)
+{
+	while (m->nr_fds)
+		close(m->fds[--m->nr_fds]);
+}
+
+/*
+ * A read of a stream goes on from plain bytes into those that descriptors came with.  Where do these begin?  The
+ * shortest read that brings descriptors ends with their first byte.
+ */
+static int plain_part(int fd, struct message *m, int off, size_t *ret)
+{
+	size_t room = m->room, none = 0, some = m->len, mid;
+	int err = 0;
+
+	while (!err && some - none > 1) {
+		mid = none + (some - none) / 2;
+		err = peek_off_set(fd, off);
+		m->room = mid;
+		err = err ?: peek(fd, m) < 0 ? -errno : 0;
+		if (m->nr_fds)
+			some = mid;
+		else
+			none = mid;
+		close_fds(m);
+	}
+	m->room = room;
+	*ret = none;
+	return err;
+}
+
+/* of a stream: with descriptors, but with plain bytes before these.  Reads the plain ones again, alone */
+static int split_stream(int fd, struct message *m, int off)
+{
+	size_t plain, room = m->room;
+	int ret;
+
+	close_fds(m);
+	ret = plain_part(fd, m, off, &plain);
+	ret = ret ?: peek_off_set(fd, off);
+	if (ret)
+		return ret;
+	if (plain)
+		m->room = plain;
+	ret = peek(fd, m);
+	m->room = room;
+	return ret < 0 ? ret : 0;
+}
+
 static int queue_read(struct crk_dump *d, const struct crk_dfile *f, int fd, int type)
 {
 	struct message m = { .room = QUEUE_BUFFER };
-	int ret, off = 0;
+	int ret, off = 0, left = 0;
 	char *more;
 
+	/* reading on at the end of a stream would take an error that waits there */
+	if (type == SOCK_STREAM && (ioctl(fd, SIOCINQ, &left) || !left))
+		return left ? -errno : 0;
 	m.data = malloc(m.room);
 	ret = m.data ? 1 : crk_oom();
 	while (ret > 0) {
-		size_t i;
-
 		ret = peek(fd, &m);
-		/* the end of a stream whose peer is gone; a packet may be empty */
+		/* the end of packets whose sender is gone; a datagram may be empty */
 		if (ret <= 0 || (!m.len && type != SOCK_DGRAM))
 			break;
 		if (type != SOCK_STREAM && (size_t)m.len > m.room) {
-			for (i = 0; i < m.nr_fds; i++)
-				close(m.fds[i]);
+			close_fds(&m);
 			more = realloc(m.data, m.len);
 			ret = more ? peek_off_set(fd, off) : crk_oom();
 			if (more) {
@@ -142,10 +195,16 @@ static int queue_read(struct crk_dump *d, const struct crk_dfile *f, int fd, int
 			ret = ret ?: 1;
 			continue;
 		}
-		ret = message_dump(d, f, &m);
+		if (type == SOCK_STREAM && m.nr_fds)
+			ret = split_stream(fd, &m, off);
+		else
+			ret = 0;
+		ret = ret ?: message_dump(d, f, &m);
 		off += m.len;
-		ret = ret ?: 1;
+		if (!ret)
+			ret = type != SOCK_STREAM || off < left;
 	}
+	close_fds(&m);
 	free(m.data);
 	return ret;
 }

@@ -400,6 +400,9 @@ static int sk_complete(struct rst_sk *sk)
 	if (how && sk->other < 0 && shutdown(sk->fd, how - 1))
 		return sk_err(-errno, sk, "shut it down");
 	err = crk_unix_opts_set(sk->fd, sk->e->opts);
+	if (!err && sk->extra && sk->extra->has_sk_peek_off &&
+	    setsockopt(sk->fd, SOL_SOCKET, SO_PEEK_OFF, &sk->extra->sk_peek_off, sizeof(int)))
+		err = -errno;
 	err = err ?: crk_fd_setfl(sk->fd, sk->e->flags);
 	return err ? sk_err(err, sk, "set its options") : 0;
 }

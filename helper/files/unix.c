@@ -52,8 +52,9 @@ static int name_dir_find(struct crk_dump *d, const struct crk_dfile *f, const ch
 
 	if (cwd < 0)
 		return crk_dfile_err(-errno, f, "cannot read the working directory");
+	/* removed, or bound from elsewhere, which is no more than a guess less */
 	if (fstatat(cwd, name, st, AT_SYMLINK_NOFOLLOW))
-		return crk_dfile_refuse(f, "is bound to '%s' in a directory that is not known", name);
+		st->st_mode = 0;
 	err = read_link_at(f->proc->procfd, "cwd", &path);
 	if (err)
 		return crk_dfile_err(err, f, "cannot read the working directory");
@@ -65,7 +66,7 @@ static int file_dump(struct crk_dump *d, const struct crk_dfile *f, const struct
 {
 	FilePermsEntry *perms = dump_msg(d, FilePermsEntry, file_perms_entry__init);
 	char name[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1] = "";
-	struct stat st;
+	struct stat st = {};
 	int err = 0;
 
 	if (!perms)
@@ -76,7 +77,7 @@ static int file_dump(struct crk_dump *d, const struct crk_dfile *f, const struct
 		if (err)
 			return err;
 	} else if (lstat(name, &st)) {
-		st.st_ino = 0;
+		st.st_mode = 0;
 	}
 	if (!S_ISSOCK(st.st_mode) || (uint32_t)st.st_ino != diag->file_ino) {
 		e->has_deleted = e->deleted = true;
@@ -112,7 +113,8 @@ static int unix_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry *f
 	struct dump_sks *s = dump_sks(d);
 	struct pollfd pfd = { .fd = f->fd };
 	CrkFileEntry *extra;
-	int err;
+	socklen_t len;
+	int err, peek_off;
 
 	if (!e || !sk || !s)
 		return -ENOMEM;
@@ -142,7 +144,15 @@ static int unix_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry *f
 	err = err ?: crk_unix_opts_dump(d, f, &e->opts);
 	if (err)
 		return err;
-	if (e->state == UNIX_ESTABLISHED && !e->peer) {
+	len = sizeof(peek_off);
+	if (!getsockopt(f->fd, SOL_SOCKET, SO_PEEK_OFF, &peek_off, &len) && peek_off >= 0) {
+		extra = crk_dfile_extra(d, f);
+		if (!extra)
+			return -ENOMEM;
+		extra->has_sk_peek_off = true;
+		extra->sk_peek_off = peek_off;
+	}
+	if (sk->diag.has_peer && !e->peer) {
 		/* POLLERR: ECONNRESET waits */
 		poll(&pfd, 1, 0);
 		extra = crk_dfile_extra(d, f);
@@ -150,6 +160,8 @@ static int unix_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry *f
 			return -ENOMEM;
 		extra->has_sk_closed_by = true;
 		extra->sk_closed_by = pfd.revents & POLLERR ? 2 : 1;
+		if (extra->sk_closed_by == 2 && e->type != SOCK_STREAM)
+			return crk_dfile_refuse(f, "an error waits in it, which looking for messages would take");
 	}
 	*s->tail = sk;
 	s->tail = &sk->next;
@@ -220,11 +232,11 @@ static int peer_check(struct crk_dump *d, struct dump_sks *s, const struct dump_
 	return 0;
 }
 
-static int sk_finish(struct crk_dump *d, struct dump_sks *s, const struct dump_sk *sk)
+static int sk_finish(struct crk_dump *d, struct dump_sks *s, const struct dump_sk *sk, bool queue)
 {
 	const struct crk_dfile *f = sk->f;
 	_cleanup_close_ int again = -1;
-	int fd = f->fd, err;
+	int fd = f->fd;
 
 	if (fd < 0) {
 		again = fd = syscall(SYS_pidfd_getfd, f->proc->pidfd, f->facts->fd, 0);
@@ -232,9 +244,13 @@ static int sk_finish(struct crk_dump *d, struct dump_sks *s, const struct dump_s
 			return crk_dfile_err(-errno, f, "cannot be read");
 	}
 	if (sk->e->state == UNIX_LISTEN)
-		return listener_check(s, sk);
-	err = peer_check(d, s, sk, fd);
-	return err ?: crk_unix_queue_dump(d, f, fd, sk->e->type);
+		return queue ? 0 : listener_check(s, sk);
+	if (!queue)
+		return peer_check(d, s, sk, fd);
+	/* a socket that never was connected has no queue and says so by an error */
+	if (sk->e->type != SOCK_DGRAM && sk->e->state != UNIX_ESTABLISHED)
+		return 0;
+	return crk_unix_queue_dump(d, f, fd, sk->e->type);
 }
 
 static int unix_finish(struct crk_dump *d)
@@ -243,9 +259,11 @@ static int unix_finish(struct crk_dump *d)
 	struct dump_sk *sk;
 	int err = s ? 0 : -ENOMEM;
 
-	/* queues first: they may bring more sockets, which come to the end of the list */
+	/* queues may bring more sockets, which come to the end of the list: peers after all of them */
 	for (sk = s ? s->first : NULL; sk && !err; sk = sk->next)
-		err = sk_finish(d, s, sk);
+		err = sk_finish(d, s, sk, true);
+	for (sk = s ? s->first : NULL; sk && !err; sk = sk->next)
+		err = sk_finish(d, s, sk, false);
 	return err;
 }
 

@@ -18,7 +18,9 @@
 
 /* unix-diag.c */
 struct crk_unix_diag {
-	uint32_t type, state, peer;	/* peer: ino, 0: none */
+	uint32_t type, state;
+	bool has_peer;			/* perhaps one that was closed */
+	uint32_t peer;			/* its ino; 0: none, closed, or not accepted yet */
 	uint32_t backlog, shutdown;
 	bool has_file;			/* bound to a path; of the socket's file: */
 	uint32_t file_ino, file_dev;
