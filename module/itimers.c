@@ -118,6 +118,7 @@ static void cpu_capture(struct task_struct *t, u32 which, unsigned int clock, st
 struct reading {
 	bool armed, absolute;
 	s64 value;
+	s64 behind;
 };
 
 static struct reading read_hrtimer(struct k_itimer *timer)
@@ -131,6 +132,7 @@ static struct reading read_hrtimer(struct k_itimer *timer)
 	if (timer->it_sigev_notify == SIGEV_NONE && remaining > 0)
 		r.armed = true;
 	r.absolute = base == CLOCK_REALTIME || base == CLOCK_TAI;
+	r.behind = -remaining;
 	if (remaining <= 0)
 		remaining = next_period(-remaining, ktime_to_ns(timer->it_interval));
 	r.value = r.absolute ? ktime_to_ns(hrtimer_get_expires(hr)) + remaining - left : remaining;
@@ -153,6 +155,7 @@ static struct reading read_cpu_timer(struct k_itimer *timer)
 	if (p && expires) {
 		now = thread ? task_clock(p, which) : process_clock(p, which);
 		r.armed = true;
+		r.behind = now - expires;
 		r.value = now < expires ? expires - now : next_period(now - expires, ktime_to_ns(timer->it_interval));
 	}
 	rcu_read_unlock();
@@ -164,9 +167,23 @@ static struct reading read_alarm(struct k_itimer *timer)
 	struct reading r = { .armed = timer->it_interval || crk_timer_active(timer) };
 
 	r.value = ktime_to_ns(alarm_expires_remaining(&timer->it.alarm.alarmtimer));
+	r.behind = -r.value;
 	if (r.value <= 0)
 		r.value = next_period(-r.value, ktime_to_ns(timer->it_interval));
 	return r;
+}
+
+/*
+ * A timer whose signal is queued stands still until the signal is taken; then the kernel adds the periods that went by.
+ * it_overrun begins at -1 for that reason.
+ */
+static s32 overrun_now(const struct k_itimer *timer, const struct reading *r)
+{
+	s64 interval = ktime_to_ns(timer->it_interval), passed = 0;
+
+	if (interval > 0 && r->behind >= 0)
+		passed = div64_s64(r->behind, interval) + 1;
+	return clamp_t(s64, timer->it_overrun + passed, 0, S32_MAX);
 }
 
 static void posix_timer_add(struct k_itimer *timer, struct crk_out *out)
@@ -190,7 +207,7 @@ static void posix_timer_add(struct k_itimer *timer, struct crk_out *out)
 		rec->notify_tid = pid_nr_ns(timer->it_pid, task_active_pid_ns(current));
 	if (!list_empty(&q->list)) {
 		rec->flags |= CRK_TIMER_PENDING;
-		rec->overrun = clamp_t(s64, timer->it_overrun, 0, S32_MAX);
+		rec->overrun = overrun_now(timer, &r);
 	}
 	if (r.armed) {
 		rec->flags |= CRK_TIMER_ARMED;
