@@ -72,10 +72,11 @@ job_gcc()
 	gcc -O2 -S -o out/out.s in.c
 }
 
+# the terminal shows when script comes to the end of its input, which may be before or after the first line
 job_script()
 {
 	script -qec 'for i in 1 2 3 4 5 6 7 8; do seq 1 60000 | md5sum; tty >/dev/null && echo tty; done' typescript \
-		</dev/null >out/screen
+		</dev/null | sed 's/^\^@//' >out/screen
 }
 
 job_tmux()
