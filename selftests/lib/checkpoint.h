@@ -131,7 +131,7 @@ enum roundtrip_result roundtrip(const struct subject *s, char *why, size_t size)
 	/* four dumps under emulation take longer than the harness allows */		\
 	static void subject_time_##_name(void)						\
 	{										\
-		_##_name##_object.timeout = 280;					\
+		_##_name##_object.timeout = 880;					\
 	}										\
 	static void subject_run_##_name(void)
 
