@@ -83,7 +83,10 @@ static void clean_up(struct crk_sync *s)
 	}
 }
 
-/* the coordinator's descriptors are left alone but for the device: an open one would keep the job alive */
+/*
+ * Nothing of the coordinator's stays open: a copy of the device would keep the job alive, copies of the target's files
+ * would be one more writer of a pipe when the target runs.
+ */
 static void __attribute__((noreturn)) watcher_main(struct crk_rst *r, int pidfd)
 {
 	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
@@ -96,7 +99,9 @@ static void __attribute__((noreturn)) watcher_main(struct crk_rst *r, int pidfd)
 		dup2(null, STDOUT_FILENO);
 		dup2(null, STDERR_FILENO);
 	}
-	close(r->dev);
+	if (pidfd > STDERR_FILENO + 1)
+		syscall(SYS_close_range, STDERR_FILENO + 1, pidfd - 1, 0);
+	syscall(SYS_close_range, pidfd + 1, ~0U, 0);
 	while (poll(&pfd, 1, -1) < 0)
 		;
 	clean_up(r->sync);
