@@ -406,7 +406,8 @@ struct crk_pages {
  * @nr_ids: entries at @ids_uptr
  * @out_nr_ids: entries written
  *
- * The range may span mappings; addresses without one, special and device mappings are skipped.  Nothing is faulted in.
+ * The range may span mappings; addresses without one, special and device mappings are skipped.  Nothing is
+ *	faulted in.
  *
  * Errors: EBUSY not frozen by this job; ESRCH no such task in the cgroup.
  */
@@ -628,8 +629,10 @@ struct crk_op {
  * A failure after the check kills all tasks of the restore; CRK_IOC_WAIT tells which record it was and why.  Needs no
  * capability: the process has the credentials by then that it will have.
  *
- * Errors: EBUSY the job is not a restore or was given up, has all its tasks, or the process is parked already; EPERM the
- * caller is the opener or shares its memory; EINVAL, EBADF, EOPNOTSUPP a record is wrong, see @out_bad_op and the log.
+ * Errors: EBUSY the job is not a restore or was given up, has all its tasks, or the process is parked
+ *	already; EPERM the
+ * caller is the opener or shares its memory; EINVAL, EBADF, EOPNOTSUPP a record is wrong, see @out_bad_op
+ *	and the log.
  */
 struct crk_program {
 	__u32 size;
@@ -703,7 +706,8 @@ struct crk_wait {
  * @log_size: bytes at @log_uptr
  * @out_nr: threads that have their state
  *
- * Called by the opener after CRK_IOC_WAIT, once for all threads or in parts.  All records are checked before one is applied.
+ * Called by the opener after CRK_IOC_WAIT, once for all threads or in parts.  All records are checked
+ *	before one is applied.
  * Each thread needs CRK_REC_THREAD and the general registers (NT_PRSTATUS).
  *
  * Errors: EBUSY not all are parked; ESRCH a record names no parked thread; EINVAL a record is wrong; EOPNOTSUPP
@@ -729,7 +733,8 @@ struct crk_set {
  * @log_size: bytes at @log_uptr
  * @out_nr: tasks let go
  *
- * Called by the opener after every thread got its state.  Returns when every task has left the gate and is on its way to
+ * Called by the opener after every thread got its state.  Returns when every task has left the gate and is
+ *	on its way to
  * userspace (or to the freezer, if its cgroup is frozen).  The job is finished: closing the fd kills nobody.
  *
  * Errors: EBUSY some thread has no state yet; ESRCH a task died meanwhile: all others are killed.

@@ -167,14 +167,14 @@ static void count_pages(const struct crk_dproc *p, const struct scan *s, uint64_
 		uint64_t addr = s->ranges[k].addr, end = addr + s->ranges[k].len;
 
 		while (i < p->nr_vmas && addr < end) {
-			uint64_t upto = min(end, (uint64_t)p->vmas[i].end);
+			uint64_t up_to = min(end, (uint64_t)p->vmas[i].end);
 
 			if (addr >= p->vmas[i].end) {
 				i++;
 				continue;
 			}
-			nr_pages[i] += (upto - addr) / PAGE_SIZE;
-			addr = upto;
+			nr_pages[i] += (up_to - addr) / PAGE_SIZE;
+			addr = up_to;
 		}
 	}
 }

@@ -116,7 +116,7 @@ static int add_map(struct crk_rst *r, const struct crk_rproc *p, struct ops *o, 
 {
 	const struct crk_rshm *s = v->e->has_shmem_id ?
 		crk_shmem_find(r, v->e->shmem_id, v->e->flags & CRK_VMA_SYSV_SHM) : NULL;
-	uint64_t at = v->start, upto;
+	uint64_t at = v->start, up_to;
 	struct crk_op *op;
 	int err = 0;
 
@@ -124,16 +124,16 @@ static int add_map(struct crk_rst *r, const struct crk_rproc *p, struct ops *o, 
 		return add_segment(o, v, s);
 	if (!is_staged(p->mem, v))
 		return add_piece(r, o, v, s, v->start, v->end);
-	for (; at < v->end && !err; at = upto) {
+	for (; at < v->end && !err; at = up_to) {
 		const struct crk_area *a = crk_area_of(p->mem, v, at);
 
 		if (!a || a->start > at) {
-			upto = a ? a->start : v->end;
-			err = add_piece(r, o, v, NULL, at, upto);
+			up_to = a ? a->start : v->end;
+			err = add_piece(r, o, v, NULL, at, up_to);
 			continue;
 		}
-		upto = min(a->end, v->end);
-		op = op_add(o, CRK_OP_MOVE, at, upto - at);
+		up_to = min(a->end, v->end);
+		op = op_add(o, CRK_OP_MOVE, at, up_to - at);
 		if (!op)
 			return -ENOMEM;
 		op->arg = a->at + (at - a->start);

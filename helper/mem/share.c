@@ -106,17 +106,17 @@ static int share_kinds(const struct crk_rmem *m, struct crk_rshare *s)
 		uint64_t at = s->pages.spans[i].start, end = s->pages.spans[i].end;
 
 		while (at < end && !err) {
-			uint64_t upto;
+			uint64_t up_to;
 
 			v = crk_rvma_from(m, at);
 			w = crk_rvma_from(o, at);
 			if (v == m->vmas + m->nr_vmas || w == o->vmas + o->nr_vmas)
 				break;
-			upto = min(min((uint64_t)v->end, (uint64_t)w->end), end);
+			up_to = min(min((uint64_t)v->end, (uint64_t)w->end), end);
 			at = max(at, max((uint64_t)v->start, (uint64_t)w->start));
-			if (at < upto && same_kind(v, w))
-				err = crk_ranges_append(&ok, at, upto);
-			at = max(at, upto);
+			if (at < up_to && same_kind(v, w))
+				err = crk_ranges_append(&ok, at, up_to);
+			at = max(at, up_to);
 		}
 	}
 	if (!err)
@@ -289,22 +289,22 @@ static int share_areas(const struct crk_rmem *m, struct crk_rshare *s)
 
 		while (at < end && !err) {
 			const struct crk_area *a;
-			uint64_t upto;
+			uint64_t up_to;
 
 			v = crk_rvma_from(m, at);
 			if (v == m->vmas + m->nr_vmas)
 				break;
-			upto = min((uint64_t)v->end, end);
+			up_to = min((uint64_t)v->end, end);
 			a = crk_area_of(m, v, at);
-			if (!a || a->start >= upto) {
-				at = upto;
+			if (!a || a->start >= up_to) {
+				at = up_to;
 				continue;
 			}
 			at = max(at, a->start);
-			upto = min(upto, a->end);
+			up_to = min(up_to, a->end);
 			if (has_area(s->owner->mem, a))
-				err = crk_ranges_append(&ok, at, upto);
-			at = upto;
+				err = crk_ranges_append(&ok, at, up_to);
+			at = up_to;
 		}
 	}
 	if (!err)

@@ -61,7 +61,7 @@ static int stage_read(const struct crk_rproc *p, uint64_t start, uint64_t end)
 
 	while (start < end) {
 		const struct crk_rrun *run = &m->runs[i];
-		uint64_t run_end, upto;
+		uint64_t run_end, up_to;
 		void *to;
 		int err;
 
@@ -69,16 +69,16 @@ static int stage_read(const struct crk_rproc *p, uint64_t start, uint64_t end)
 			return crk_fail(-EBADMSG, "pid %d: crk-cow names page %llx, which is not in its pagemap", p->pid,
 					(unsigned long long)start);
 		run_end = run->addr + run->nr * PAGE_SIZE;
-		upto = min(end, run_end);
-		to = staged(m, start, &upto);
+		up_to = min(end, run_end);
+		to = staged(m, start, &up_to);
 		if (!to)
 			return crk_fail(-EBADMSG, "pid %d: page %llx of crk-cow is in no mapping", p->pid,
 					(unsigned long long)start);
-		err = pread_all(m->pages_fd, to, upto - start, run->off + (start - run->addr));
+		err = pread_all(m->pages_fd, to, up_to - start, run->off + (start - run->addr));
 		if (err)
 			return crk_err(err, "pid %d: pages at %llx", p->pid, (unsigned long long)start);
-		start = upto;
-		i += upto == run_end;
+		start = up_to;
+		i += up_to == run_end;
 	}
 	return 0;
 }
