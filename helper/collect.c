@@ -103,16 +103,14 @@ static int refuse_namespaces(const struct crk_dproc *p)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		struct stat ours, theirs;
+		struct stat ours, theirs = {};
 
 		snprintf(path, sizeof(path), "/proc/self/ns/%s", names[i]);
 		if (stat(path, &ours))
 			continue;		/* a kernel without this kind */
-		if (fstatat(p->procfd, path + strlen("/proc/self/"), &theirs, 0)) {
-			if (errno == ENOENT && strstr(names[i], "_for_children"))
-				continue;
+		/* pid_for_children is not there until the first child is: surely not ours */
+		if (fstatat(p->procfd, path + strlen("/proc/self/"), &theirs, 0) && errno != ENOENT)
 			return crk_err(-errno, "pid %d (%s): ns/%s", p->pid, COMM(p), names[i]);
-		}
 		if (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev)
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s): is in a foreign %s namespace: not supported", p->pid,
 					COMM(p), names[i]);

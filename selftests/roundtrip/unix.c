@@ -184,8 +184,6 @@ ROUNDTRIP(passed_descriptors)
 {
 	int s[2], p[2], got[4] = { 0 }, kept = eventfd(0, 0), file;
 
-	/* FIXME: until the queue is restored message by message */
-	subject_skip("known bug: descriptors passed in a stream come with the wrong bytes after a restore");
 	MUST(!socketpair(AF_UNIX, SOCK_STREAM, 0, s) && !pipe(p));
 	file = open("file", O_RDWR | O_CREAT, 0644);
 	MUST_EQ(write(file, "abc", 3), 3);

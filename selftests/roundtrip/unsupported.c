@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Processes and mappings that crk does not carry are refused by name, and go on.
+ */
+#include <linux/aio_abi.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "checkpoint.h"
+
+#define PAGE	4096UL
+
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
+#endif
+
+REFUSED(seccomp_filter, "seccomp filters are not supported")
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog prog = { 1, &allow };
+
+	MUST(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	MUST(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog));
+	checkpoint_here();
+}
+
+REFUSED(uts_namespace, "is in a foreign uts namespace: not supported")
+{
+	MUST(!unshare(CLONE_NEWUTS));
+	checkpoint_here();
+}
+
+REFUSED(pid_namespace_for_children, "is in a foreign pid_for_children namespace: not supported")
+{
+	MUST(!unshare(CLONE_NEWPID));
+	checkpoint_here();
+}
+
+static int sleep_on(void *arg)
+{
+	for (;;)
+		pause();
+	return 0;
+}
+
+REFUSED(memory_without_threads, "shares its memory with pid")
+{
+	char *stack = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int pid;
+
+	MUST(stack != MAP_FAILED);
+	pid = clone(sleep_on, stack + 16 * PAGE, CLONE_VM | SIGCHLD, NULL);
+	MUST(pid > 0);
+	checkpoint_here();
+	MUST(!kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid);
+}
+
+REFUSED(userfault, "registered with userfaultfd: not supported")
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (fd < 0)
+		subject_skip("no userfaultfd");
+	MUST(p != MAP_FAILED && !ioctl(fd, UFFDIO_API, &api));
+	reg.range.start = (unsigned long)p;
+	reg.range.len = PAGE;
+	MUST(!ioctl(fd, UFFDIO_REGISTER, &reg));
+	checkpoint_here();
+	close(fd);
+}
+
+REFUSED(secret_memory, "secret memory (memfd_secret): not supported")
+{
+	int fd = syscall(SYS_memfd_secret, 0);
+	char *p;
+
+	if (fd < 0)
+		subject_skip("no memfd_secret (secretmem.enable=1)");
+	MUST(!ftruncate(fd, PAGE));
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	MUST(p != MAP_FAILED);
+	close(fd);
+	checkpoint_here();
+}
+
+REFUSED(aio_ring, "ring of asynchronous I/O (io_setup): not supported")
+{
+	aio_context_t ctx = 0;
+
+	if (syscall(SYS_io_setup, 8, &ctx))
+		subject_skip("no io_setup");
+	checkpoint_here();
+	MUST(!syscall(SYS_io_destroy, ctx));
+}
+
+REFUSED(part_of_a_segment, "a part of SysV shared memory")
+{
+	int id = shmget(IPC_PRIVATE, 4 * PAGE, IPC_CREAT | 0600);
+	char *p = shmat(id, NULL, 0);
+
+	MUST(id >= 0 && p != (char *)-1 && !shmctl(id, IPC_RMID, NULL));
+	MUST(!munmap(p + PAGE, PAGE));
+	checkpoint_here();
+}
+
+TEST_HARNESS_MAIN
