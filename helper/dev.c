@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The only file that calls the module: one thin function per ioctl of uapi/crk.h, and loading the module if it is
- * missing.  Each failure is printed here, with the module's own log text as the reason where it gave one.
+ * The only file that calls the module: one thin function per ioctl of uapi/crk.h.  Each failure is printed here, with the module's own log text as the reason where it gave one.
  */
 #include <fcntl.h>
-#include <libkmod.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/utsname.h>
 
 #include "helper.h"
 
@@ -43,65 +40,13 @@ static int dev_ioctl(int dev, unsigned long nr, void *cmd)
 
 /* ---- open ---- */
 
-static void hint_insert(int err)
-{
-	struct utsname uts;
-
-	uname(&uts);
-	switch (-err) {
-	case ENOENT:
-		crk_hint("crk.ko is not installed for kernel %s: make && make install, or insmod crk.ko", uts.release);
-		break;
-	case ENOEXEC:
-		crk_hint("crk.ko was built for another kernel than %s: build it again", uts.release);
-		break;
-	case EKEYREJECTED:
-	case ENOKEY:
-		crk_hint("this kernel only loads signed modules: sign crk.ko with a key it trusts");
-		break;
-	case EPERM:
-		crk_hint("not root, or the kernel is locked down (Secure Boot): see kernel_lockdown(7)");
-		break;
-	}
-}
-
-static int module_insert(void)
-{
-	struct kmod_list *list = NULL, *item;
-	struct kmod_ctx *ctx = kmod_new(NULL, NULL);
-	int ret;
-
-	if (!ctx)
-		return crk_oom();
-	ret = kmod_module_new_from_lookup(ctx, "crk", &list);
-	if (!ret && !list)
-		ret = -ENOENT;
-	kmod_list_foreach(item, list) {
-		struct kmod_module *mod = kmod_module_get_module(item);
-
-		ret = kmod_module_probe_insert_module(mod, 0, NULL, NULL, NULL, NULL);
-		kmod_module_unref(mod);
-		if (ret)
-			break;
-	}
-	kmod_module_unref_list(list);
-	kmod_unref(ctx);
-	if (ret > 0)
-		ret = -EPERM;
-	if (ret) {
-		crk_err(ret, "cannot load the kernel module crk");
-		hint_insert(ret);
-	}
-	return ret;
-}
-
 int crk_dev_open(int *ret)
 {
 	int i, fd, err;
 
 	fd = open(CRK_DEVICE, O_RDWR | O_CLOEXEC);
 	if (fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ENODEV)) {
-		err = module_insert();
+		err = crk_module_insert();
 		if (err)
 			return err;
 		/* devtmpfs or udev makes the node */
@@ -318,6 +263,28 @@ int crk_dev_files(int dev, pid_t pid, struct crk_fd **ret, size_t *nr_ret)
 	}
 	*nr_ret = nr;
 	*ret = steal_ptr(&fds);
+	return 0;
+}
+
+int crk_dev_queue(int dev, int fd, uint32_t **ret, size_t *nr_ret)
+{
+	struct crk_queue cmd = { .size = sizeof(cmd), .fd = fd };
+	_cleanup_free_ uint32_t *lens = NULL;
+	int err;
+
+	do {
+		free(lens);
+		cmd.nr = cmd.out_nr + 16;
+		lens = malloc(cmd.nr * sizeof(*lens));
+		if (!lens)
+			return crk_oom();
+		cmd.lens_uptr = (uintptr_t)lens;
+		err = dev_ioctl(dev, CRK_IOC_QUEUE, &cmd);
+		if (err)
+			return crk_err(err, "cannot list what waits in a socket");
+	} while (cmd.out_nr > cmd.nr);
+	*nr_ret = cmd.out_nr;
+	*ret = steal_ptr(&lens);
 	return 0;
 }
 

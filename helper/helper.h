@@ -252,6 +252,7 @@ int crk_task_dump(struct crk_dump *d);		/* core-TID, crk-core-TID, crk-task-PID,
 
 /* ---- dev.c: the only file that calls the module; 0 or negative errno, the module's reason already printed ---- */
 
+int crk_module_insert(void);
 int crk_dev_open(int *ret);			/* loads the module if needed */
 int crk_dev_info(int dev, struct crk_info *out);
 int crk_dev_freeze(int dev, int cgroup_fd, unsigned int timeout_ms, struct crk_freeze *out);
@@ -263,6 +264,7 @@ int crk_dev_vmas(int dev, pid_t pid, struct crk_vma **ret, size_t *nr_ret);	/* m
 int crk_dev_pages(int dev, struct crk_pagerun *cmd);				/* one call, cursor in cmd->start */
 int crk_dev_read(int dev, pid_t pid, int file_fd, uint64_t off, const struct crk_range *ranges, uint32_t nr);
 int crk_dev_files(int dev, pid_t pid, struct crk_fd **ret, size_t *nr_ret);	/* malloc'ed */
+int crk_dev_queue(int dev, int fd, uint32_t **ret, size_t *nr_ret);		/* malloc'ed */
 int crk_dev_restore(int dev, uint32_t nr_tasks);
 int crk_dev_program(int dev, struct crk_program *cmd);				/* returns only on failure */
 int crk_dev_park(int dev);							/* returns only on failure */

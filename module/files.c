@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The open files of a frozen process as fixed records: numbers and identities.  What kind of file it is and what is
- * in it userspace finds out through pidfd_getfd(2).
+ * in it userspace finds out through pidfd_getfd(2); for the one thing that it can't see there is CRK_IOC_QUEUE.
  */
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/kdev_t.h>
+#include <linux/net.h>
 #include <linux/sched/task.h>
+#include <net/sock.h>
 
 #include "frozen.h"
 
@@ -84,5 +86,43 @@ int crk_files(struct crk_job *job, struct crk_files *cmd)
 	}
 	put_task_struct(t);
 	cmd->first_fd = first;
+	return ret;
+}
+
+int crk_queue(struct crk_queue *cmd)
+{
+	u32 *lens __free(kvfree) = NULL;
+	struct sk_buff_head *queue;
+	struct socket *sock;
+	struct sk_buff *skb;
+	u32 nr = 0;
+	int ret;
+
+	cmd->out_nr = 0;
+	sock = sockfd_lookup(cmd->fd, &ret);
+	if (!sock)
+		return ret;
+	ret = sock->sk->sk_family == AF_UNIX && sock->type == SOCK_STREAM ? 0 : -EINVAL;
+	queue = &sock->sk->sk_receive_queue;
+	/* what comes now from a sender that is not frozen is left out */
+	if (!ret)
+		nr = min(cmd->nr, skb_queue_len_lockless(queue));
+	if (nr) {
+		lens = kvmalloc_array(nr, sizeof(*lens), GFP_KERNEL_ACCOUNT);
+		ret = lens ? 0 : -ENOMEM;
+	}
+	if (!ret) {
+		spin_lock(&queue->lock);
+		skb_queue_walk(queue, skb) {
+			if (cmd->out_nr < nr)
+				lens[cmd->out_nr] = skb->len;
+			cmd->out_nr++;
+		}
+		spin_unlock(&queue->lock);
+		if (copy_to_user(u64_to_user_ptr(cmd->lens_uptr), lens,
+				 min(nr, cmd->out_nr) * sizeof(*lens)))
+			ret = -EFAULT;
+	}
+	sockfd_put(sock);
 	return ret;
 }

@@ -25,6 +25,7 @@ union crk_cmd {
 	struct crk_pagerun pages;
 	struct crk_read read;
 	struct crk_files files;
+	struct crk_queue queue;
 	struct crk_restore restore;
 	struct crk_program program;
 	struct crk_park park;
@@ -81,6 +82,7 @@ RUN(vmas, crk_vmas(job, &cmd->vmas))
 RUN(pages, crk_pages(job, &cmd->pages))
 RUN(read, crk_read(job, &cmd->read, log))
 RUN(files, crk_files(job, &cmd->files))
+RUN(queue, crk_queue(&cmd->queue))
 RUN(program, crk_program(job, &cmd->program, log))
 RUN(park, crk_park(job, &cmd->park))
 RUN(wait, crk_wait(job, &cmd->wait, log))
@@ -130,6 +132,7 @@ static const struct crk_ioctl crk_ioctls[] = {
 	ROW(PAGES, run_pages, crk_pagerun, CRK_PAGERUN_SIZE_VER0, OPENER | FROZEN),
 	ROW(READ, run_read, crk_read, CRK_READ_SIZE_VER0, OPENER | FROZEN, LOG(crk_read), RES2(crk_read)),
 	ROW(FILES, run_files, crk_files, CRK_FILES_SIZE_VER0, OPENER | FROZEN, RES(crk_files)),
+	ROW(QUEUE, run_queue, crk_queue, CRK_QUEUE_SIZE_VER0, OPENER | FROZEN, RES(crk_queue)),
 	ROW(RESTORE, run_restore, crk_restore, CRK_RESTORE_SIZE_VER0, OPENER, RES(crk_restore)),
 	ROW(PROGRAM, run_program, crk_program, CRK_PROGRAM_SIZE_VER0, RESTORED, LOG(crk_program)),
 	ROW(PARK, run_park, crk_park, CRK_PARK_SIZE_VER0, RESTORED),

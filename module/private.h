@@ -85,6 +85,7 @@ int crk_vmas(struct crk_job *job, struct crk_vmas *cmd);
 int crk_pages(struct crk_job *job, struct crk_pagerun *cmd);
 int crk_read(struct crk_job *job, struct crk_read *cmd, struct crk_log *log);
 int crk_files(struct crk_job *job, struct crk_files *cmd);
+int crk_queue(struct crk_queue *cmd);
 
 /* restart.c: restart blocks by name, both ways */
 void crk_restart_get(struct task_struct *t, struct crk_restart *out);

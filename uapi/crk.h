@@ -532,6 +532,34 @@ struct crk_files {
 #define CRK_FILES_SIZE_VER0	40
 #define CRK_IOC_FILES		_IO(CRK_IOC_MAGIC, 0x09)
 
+/**
+ * struct crk_queue - CRK_IOC_QUEUE: the pieces in which a unix stream socket's unread bytes came
+ * @size: sizeof(struct crk_queue) as the caller knows it
+ * @flags: 0
+ * @fd: a unix stream socket, open in the caller
+ * @nr: entries at @lens_uptr
+ * @lens_uptr: array of __u32: bytes of each piece, oldest first
+ * @out_nr: pieces there are; if more than @nr, the first @nr are given
+ * @__reserved: 0
+ *
+ * The first piece is as long as it came, though a part of it may have been read since: the sum of all, less what
+ * SIOCINQ says, is that part.  recvmsg(MSG_PEEK) does not tell where pieces end, and says of passed descriptors that
+ * they belong to bytes before theirs.  Source: sk_receive_queue of the socket.
+ *
+ * Errors: EBUSY nothing is frozen by this job; EBADF no such descriptor; ENOTSOCK, EINVAL not a unix stream socket.
+ */
+struct crk_queue {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 nr;
+	__aligned_u64 lens_uptr;
+	__u32 out_nr;
+	__u32 __reserved;
+};
+#define CRK_QUEUE_SIZE_VER0	32
+#define CRK_IOC_QUEUE		_IO(CRK_IOC_MAGIC, 0x0A)
+
 /* ---- restore ---- */
 
 /**

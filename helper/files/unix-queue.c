@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Messages waiting in unix sockets.  They are read with MSG_PEEK at a moving SO_PEEK_OFF, so that the queue stays; the
- * offset is put back.  One message of sk-queues.img is what one read gives: a packet, or the run of bytes of a stream
- * up to where passed descriptors or another sender begin.
+ * offset is put back.  One message of sk-queues.img is what one sendmsg() put in: a packet, or a piece of a stream.
  */
 #include <errno.h>
 #include <linux/sockios.h>
@@ -125,84 +124,88 @@ static void close_fds(struct message *m)
 		close(m->fds[--m->nr_fds]);
 }
 
-/*
- * A read of a stream goes on from plain bytes into those that descriptors came with.  Where do these begin?  The
- * shortest read that brings descriptors ends with their first byte.
- */
-static int plain_part(int fd, struct message *m, int off, size_t *ret)
+static int room_for(struct message *m, size_t len)
 {
-	size_t room = m->room, none = 0, some = m->len, mid;
-	int err = 0;
-
-	while (!err && some - none > 1) {
-		mid = none + (some - none) / 2;
-		err = peek_off_set(fd, off);
-		m->room = mid;
-		err = err ?: peek(fd, m) < 0 ? -errno : 0;
-		if (m->nr_fds)
-			some = mid;
-		else
-			none = mid;
-		close_fds(m);
-	}
-	m->room = room;
-	*ret = none;
-	return err;
-}
-
-/* of a stream: with descriptors, but with plain bytes before these.  Reads the plain ones again, alone */
-static int split_stream(int fd, struct message *m, int off)
-{
-	size_t plain, room = m->room;
-	int ret;
-
-	close_fds(m);
-	ret = plain_part(fd, m, off, &plain);
-	ret = ret ?: peek_off_set(fd, off);
-	if (ret)
-		return ret;
-	if (plain)
-		m->room = plain;
-	ret = peek(fd, m);
-	m->room = room;
-	return ret < 0 ? ret : 0;
-}
-
-static int queue_read(struct crk_dump *d, const struct crk_dfile *f, int fd, int type)
-{
-	struct message m = { .room = QUEUE_BUFFER };
-	int ret, off = 0, left = 0;
 	char *more;
 
-	/* reading on at the end of a stream would take an error that waits there */
-	if (type == SOCK_STREAM && (ioctl(fd, SIOCINQ, &left) || !left))
-		return left ? -errno : 0;
-	m.data = malloc(m.room);
-	ret = m.data ? 1 : crk_oom();
-	while (ret > 0) {
+	if (len <= m->room)
+		return 0;
+	more = realloc(m->data, len);
+	if (!more)
+		return crk_oom();
+	m->data = more;
+	m->room = len;
+	return 0;
+}
+
+/*
+ * A peek at a stream that ends where plain bytes end brings the descriptors of those behind them.  So one byte more is
+ * asked for: the bytes that descriptors come with end a read, plain ones don't.
+ */
+static int stream_read(struct crk_dump *d, const struct crk_dfile *f, int fd)
+{
+	struct message m = { .data = NULL };
+	_cleanup_free_ uint32_t *lens = NULL;
+	size_t i, nr, done = 0;
+	int ret, off = 0, left;
+
+	/* an error may wait at the end of the queue, and reading there would take it */
+	if (ioctl(fd, SIOCINQ, &left))
+		return -errno;
+	ret = left ? crk_dev_queue(d->dev, fd, &lens, &nr) : 0;
+	if (ret || !left)
+		return ret;
+	for (i = 0; i < nr; i++)
+		done += lens[i];
+	done -= left;		/* has been read */
+	for (i = 0; i < nr && !ret && off < left; i++) {
+		size_t len = lens[i] - done;
+
+		if (done >= lens[i]) {
+			ret = -EBADMSG;
+			break;
+		}
+		done = 0;
+		ret = room_for(&m, len + 1);
+		ret = ret ?: peek_off_set(fd, off);
+		if (ret)
+			break;
+		m.room = len + 1;
+		ret = peek(fd, &m);
+		if (ret <= 0 || m.len < (ssize_t)len) {
+			ret = ret < 0 ? ret : -EBADMSG;
+			break;
+		}
+		if (m.len > (ssize_t)len)
+			close_fds(&m);
+		m.len = len;
+		ret = message_dump(d, f, &m);
+		off += len;
+	}
+	close_fds(&m);
+	free(m.data);
+	return ret;
+}
+
+static int packets_read(struct crk_dump *d, const struct crk_dfile *f, int fd, int type)
+{
+	struct message m = { .data = NULL };
+	int ret, off = 0;
+
+	ret = room_for(&m, QUEUE_BUFFER);
+	while (!ret) {
 		ret = peek(fd, &m);
 		/* the end of packets whose sender is gone; a datagram may be empty */
 		if (ret <= 0 || (!m.len && type != SOCK_DGRAM))
 			break;
-		if (type != SOCK_STREAM && (size_t)m.len > m.room) {
+		if ((size_t)m.len > m.room) {
 			close_fds(&m);
-			more = realloc(m.data, m.len);
-			ret = more ? peek_off_set(fd, off) : crk_oom();
-			if (more) {
-				m.data = more;
-				m.room = m.len;
-			}
-			ret = ret ?: 1;
+			ret = room_for(&m, m.len);
+			ret = ret ?: peek_off_set(fd, off);
 			continue;
 		}
-		if (type == SOCK_STREAM && m.nr_fds)
-			ret = split_stream(fd, &m, off);
-		else
-			ret = 0;
-		ret = ret ?: message_dump(d, f, &m);
+		ret = message_dump(d, f, &m);
 		off += m.len;
-		if (!ret)
-			ret = type != SOCK_STREAM || off < left;
 	}
 	close_fds(&m);
 	free(m.data);
@@ -218,7 +221,7 @@ int crk_unix_queue_dump(struct crk_dump *d, const struct crk_dfile *f, int fd, i
 		return crk_dfile_err(-errno, f, "cannot look into its queue");
 	ret = peek_off_set(fd, 0);
 	if (!ret)
-		ret = queue_read(d, f, fd, type);
+		ret = type == SOCK_STREAM ? stream_read(d, f, fd) : packets_read(d, f, fd, type);
 	err = peek_off_set(fd, off);
 	ret = ret ?: err;
 	return ret < 0 ? crk_dfile_err(ret, f, "cannot read what waits in it") : 0;
