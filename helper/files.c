@@ -523,7 +523,7 @@ static int fd_dump(struct crk_dump *d, struct crk_dproc *p, const struct crk_fd 
 	e->type = df->type;
 	e->fd = facts->fd;
 	e->flags = facts->flags & CRK_FD_CLOEXEC ? FD_CLOEXEC : 0;
-	return crk_locks_any(d, facts->ino, facts->dev) ? crk_locks_dump(d, p, facts, first) : 0;
+	return facts->flags & CRK_FD_LOCKS ? crk_locks_dump(d, p, facts, first) : 0;
 }
 
 static int table_dump(struct crk_dump *d, struct crk_dproc *p)
@@ -666,7 +666,6 @@ int crk_files_dump(struct crk_dump *d)
 	int err;
 
 	err = crk_dump_img(d, CRK_IMG_FILES, &img);	/* there even if nothing is open */
-	err = err ?: crk_locks_collect(d);
 	for (i = 0; i < d->nr_procs && !err; i++) {
 		struct crk_dproc *p = &d->procs[i];
 

@@ -22,6 +22,15 @@ struct fd_walk {
 	u32 max;
 };
 
+/* a glance: those of the frozen tasks do not change */
+static bool has_locks(const struct inode *inode)
+{
+	const struct file_lock_context *ctx = locks_inode_context(inode);
+
+	return ctx && (!list_empty_careful(&ctx->flc_flock) || !list_empty_careful(&ctx->flc_posix) ||
+		       !list_empty_careful(&ctx->flc_lease));
+}
+
 /* called under files->file_lock; not 0 stops the walk and is handed on: the number of the file, plus one */
 static int fd_get(const void *arg, struct file *file, unsigned int fd)
 {
@@ -36,6 +45,8 @@ static int fd_get(const void *arg, struct file *file, unsigned int fd)
 	out->fd = fd;
 	if (test_bit(fd, files_fdtable(walk->files)->close_on_exec))
 		out->flags |= CRK_FD_CLOEXEC;
+	if (has_locks(inode))
+		out->flags |= CRK_FD_LOCKS;
 	out->file_id = crk_job_id(walk->job, file);
 	out->inode_id = crk_job_id(walk->job, inode);
 	out->ino = inode->i_ino;

@@ -10,6 +10,9 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt	/* here, since the headers below would set another */
 
 #include <linux/capability.h>
+#if __has_include(<linux/filelock.h>)
+#include <linux/filelock.h>	/* from <linux/fs.h> (v6.3) */
+#endif
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/posix-timers.h>

@@ -475,6 +475,7 @@ struct crk_read {
 #define CRK_IOC_READ		_IO(CRK_IOC_MAGIC, 0x08)
 
 #define CRK_FD_CLOEXEC		(1U << 0)
+#define CRK_FD_LOCKS		(1U << 1)	/* somebody holds locks or leases on its inode */
 
 /**
  * struct crk_fd - one open file descriptor

@@ -92,13 +92,10 @@ int crk_pipe_data_fill(int fd, const struct crk_pipe_data *data, const CrkFileEn
 
 /* fs.c, locks.c: not kinds */
 int crk_fs_dump(struct crk_dump *d, struct crk_dproc *p);
-int crk_locks_collect(struct crk_dump *d);		/* before the files */
-/* each descriptor of each table; @first: the file was not seen before */
+/* each descriptor with CRK_FD_LOCKS of each table; @first: the file was not seen before */
 int crk_locks_dump(struct crk_dump *d, struct crk_dproc *p, const struct crk_fd *facts, bool first);
 int crk_locks_plan(struct crk_rst *r);
 int crk_locks_install(struct crk_rst *r, struct crk_rproc *p);
-/* is any lock held on this inode? */
-bool crk_locks_any(struct crk_dump *d, uint64_t ino, uint32_t dev);
 
 /* ---- restore ---- */
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Locks on files: POSIX (of a table of descriptors), open file description and flock (of an open file), leases.
- * /proc/locks tells once which inodes have any; only their descriptors' fdinfo is then read, which tells the owner.
+ * The module tells which descriptors' files have any; their fdinfo is then read, which tells the owner.  Not
+ * /proc/locks: to read it makes all CPUs wait for an RCU grace period, 20 ms in which the target is frozen.
  * Waiters for a lock wait again after the restore: their system call is made again.
  */
 #include <errno.h>
@@ -20,11 +21,6 @@ static const char key;		/* of our state */
 
 /* ---- dump ---- */
 
-struct locked_inode {
-	uint64_t ino;
-	uint32_t dev;
-};
-
 struct seen_lock {
 	const struct crk_dproc *proc;
 	FileLockEntry e;
@@ -32,8 +28,6 @@ struct seen_lock {
 };
 
 struct locks_dump {
-	struct locked_inode *inodes;
-	size_t nr, room;
 	struct seen_lock *seen;		/* POSIX locks, which every descriptor of an inode shows */
 	size_t nr_seen, room_seen;
 };
@@ -56,58 +50,18 @@ static void *grow(struct crk_dump *d, void *items, size_t nr, size_t *room, size
 	return more;
 }
 
-int crk_locks_collect(struct crk_dump *d)
-{
-	_cleanup_free_ char *text = NULL;
-	struct locks_dump *s = dump_state(d);
-	char *line, *next;
-	int err;
-
-	if (!s)
-		return -ENOMEM;
-	err = read_file_at(AT_FDCWD, "/proc/locks", &text, NULL);
-	if (err)
-		return err == -ENOENT ? 0 : crk_err(err, "/proc/locks");
-	for (line = text; *line; line = next) {
-		unsigned int maj, min;
-		unsigned long ino;
-
-		next = strchrnul(line, '\n');
-		next += *next == '\n';
-		/* "1: POSIX  ADVISORY  WRITE 41 08:01:1234 0 EOF"; "1: -> …" waits */
-		if (sscanf(line, "%*d: %*s %*s %*s %*d %x:%x:%lu", &maj, &min, &ino) != 3)
-			continue;
-		s->inodes = grow(d, s->inodes, s->nr, &s->room, sizeof(*s->inodes));
-		if (!s->inodes)
-			return -ENOMEM;
-		s->inodes[s->nr].ino = ino;
-		s->inodes[s->nr++].dev = makedev(maj, min);
-	}
-	return 0;
-}
-
-bool crk_locks_any(struct crk_dump *d, uint64_t ino, uint32_t dev)
-{
-	struct locks_dump *s = dump_state(d);
-	size_t i;
-
-	for (i = 0; s && i < s->nr; i++)
-		if (s->inodes[i].ino == ino && s->inodes[i].dev == dev)
-			return true;
-	return false;
-}
-
 static bool seen_before(struct crk_dump *d, const struct crk_dproc *p, uint64_t ino, const FileLockEntry *e, int *err)
 {
 	struct locks_dump *s = dump_state(d);
 	size_t i;
 
-	for (i = 0; i < s->nr_seen; i++)
+	for (i = 0; s && i < s->nr_seen; i++)
 		if (s->seen[i].proc == p && s->seen[i].ino == ino && s->seen[i].e.start == e->start &&
 		    s->seen[i].e.len == e->len && s->seen[i].e.type == e->type)
 			return true;
-	s->seen = grow(d, s->seen, s->nr_seen, &s->room_seen, sizeof(*s->seen));
-	if (!s->seen) {
+	if (s)
+		s->seen = grow(d, s->seen, s->nr_seen, &s->room_seen, sizeof(*s->seen));
+	if (!s || !s->seen) {
 		*err = -ENOMEM;
 		return true;
 	}

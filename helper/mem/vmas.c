@@ -31,26 +31,24 @@ int crk_vma_open(const struct crk_dproc *p, const struct crk_vma *v, char **link
 	return 0;
 }
 
-/* the id in files.img of the mapped file; looked up once per inode and access mode */
-static int mapped_file(struct crk_dump *d, struct crk_dproc *p, const struct crk_vma *v,
-		       const struct crk_dmapped **ret)
+static const struct crk_dmapped *find_mapped(const struct crk_dump_mem *m, const struct crk_vma *v)
+{
+	size_t i;
+
+	for (i = 0; i < m->nr_files; i++)
+		if (m->files[i].inode_id == v->inode_id && m->files[i].flags == (v->file_flags & O_ACCMODE))
+			return &m->files[i];
+	return NULL;
+}
+
+/* a mapped file that was not seen with this inode and access mode */
+static int add_mapped(struct crk_dump *d, struct crk_dproc *p, const struct crk_vma *v, int fd, const char *link,
+		      const struct crk_dmapped **ret)
 {
 	uint32_t flags = v->file_flags & O_ACCMODE;
 	struct crk_dump_mem *m = d->mem;
-	_cleanup_free_ char *link = NULL;
-	_cleanup_close_ int fd = -1;
 	struct crk_dmapped *f;
-	size_t i;
-	int err;
 
-	for (i = 0; i < m->nr_files; i++) {
-		*ret = &m->files[i];
-		if (m->files[i].inode_id == v->inode_id && m->files[i].flags == flags)
-			return 0;
-	}
-	err = crk_vma_open(p, v, &link, &fd);
-	if (err)
-		return err;
 	f = array_add(m->files, m->nr_files, m->room_files);
 	if (!f)
 		return crk_oom();
@@ -109,13 +107,8 @@ static bool is_nameless(const char *link)
 	return !strcmp(link, "/dev/zero (deleted)") || !strcmp(link, "/anon_hugepage (deleted)");
 }
 
-static int dump_file(struct crk_dump *d, struct crk_dproc *p, const struct crk_vma *v, VmaEntry *e, CrkVmaEntry *c)
+static void dump_file(const struct crk_dmapped *f, const struct crk_vma *v, VmaEntry *e, CrkVmaEntry *c)
 {
-	const struct crk_dmapped *f = NULL;
-	int err = mapped_file(d, p, v, &f);
-
-	if (err)
-		return err;
 	e->status |= v->flags & VMA_SHARED ? VMA_FILE_SHARED : VMA_FILE_PRIVATE;
 	e->shmid = f->id;
 	e->has_fdflags = 1;
@@ -124,7 +117,7 @@ static int dump_file(struct crk_dump *d, struct crk_dproc *p, const struct crk_v
 	c->file_id = f->id;
 	/* of a deleted file the images have the contents */
 	if (!S_ISREG(f->st.st_mode) || !f->st.st_nlink)
-		return 0;
+		return;
 	if (f->build_id_len) {
 		c->has_build_id = 1;
 		c->build_id.data = (uint8_t *)f->build_id;
@@ -134,7 +127,6 @@ static int dump_file(struct crk_dump *d, struct crk_dproc *p, const struct crk_v
 	c->size = f->st.st_size;
 	c->has_mtime_ns = 1;
 	c->mtime_ns = f->st.st_mtim.tv_sec * 1000000000ULL + f->st.st_mtim.tv_nsec;
-	return 0;
 }
 
 /* a restore attaches whole segments */
@@ -186,21 +178,24 @@ static int dump_backed(struct crk_dump *d, struct crk_dproc *p, const struct crk
 {
 	_cleanup_free_ char *link = NULL;
 	_cleanup_close_ int fd = -1;
-	bool known;
-	size_t i;
+	const struct crk_dmapped *f = v->flags & CRK_VMA_SYSV_SHM ? NULL : find_mapped(d->mem, v);
 	int err;
 
-	for (i = 0, known = false; i < d->mem->nr_files && !known; i++)
-		known = d->mem->files[i].inode_id == v->inode_id;
-	if (known && !(v->flags & CRK_VMA_SYSV_SHM))
-		return dump_file(d, p, v, e, c);
+	if (f) {
+		dump_file(f, v, e, c);
+		return 0;
+	}
 	err = crk_vma_open(p, v, &link, &fd);
 	if (err)
 		return err;
 	if (v->flags & CRK_VMA_SYSV_SHM)
 		return dump_shared(d, p, v, fd, e, c);
-	if (!is_nameless(link))
-		return dump_file(d, p, v, e, c);
+	if (!is_nameless(link)) {
+		err = add_mapped(d, p, v, fd, link, &f);
+		if (!err)
+			dump_file(f, v, e, c);
+		return err;
+	}
 	if (v->flags & VMA_SHARED)
 		return dump_shared(d, p, v, fd, e, c);
 	if (!(v->flags & CRK_VMA_HUGETLB))

@@ -2,8 +2,6 @@
 /*
  * Every ioctl of /dev/crk: structs too short, too long with garbage, too long with zeros; unknown flags; the wrong
  * state of the job; the wrong caller.
- *
- * crk-test: rootfs=minimal
  */
 #include <fcntl.h>
 #include <linux/capability.h>

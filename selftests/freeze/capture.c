@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * CRK_IOC_TASKS and CRK_IOC_CAPTURE: what threads and processes are found to be, against what they made of themselves.
- *
- * crk-test: rootfs=minimal
  */
 #include <elf.h>
 #include <fcntl.h>

@@ -2,8 +2,6 @@
 /*
  * CRK_IOC_FREEZE, CRK_IOC_THAW, CRK_IOC_VERIFY: what is refused, who may thaw, what is noticed, and that a target
  * never stays frozen by accident.
- *
- * crk-test: rootfs=minimal
  */
 #include <fcntl.h>
 #include <signal.h>

@@ -2,8 +2,6 @@
 /*
  * CRK_IOC_VMAS, CRK_IOC_PAGES, CRK_IOC_READ, CRK_IOC_FILES against what the kernel says elsewhere and what the target
  * made of its memory.
- *
- * crk-test: rootfs=minimal
  */
 #include <dirent.h>
 #include <fcntl.h>

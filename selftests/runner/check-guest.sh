@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Tests scripts/guest, on the host: its output, its exit status, its arguments.  Needs no crk.  Prints TAP.
+# Tests scripts/guest, on the host: its output, its exit status, its arguments, that crk is in it.  Prints TAP.
 
 top=$(cd "${0%/*}/../.." && pwd)
 tmp=$(mktemp -d) || exit 1
@@ -65,6 +65,10 @@ cp "$(command -v busybox)" "$tmp/root/bin/"
 guest --rootfs "$tmp/root" -- busybox sh -c 'busybox touch /x && busybox ls /'
 check "a directory as root file system" says out '^x$'
 check "a directory stays as it is" [ ! -e "$tmp/root/x" ]
+
+"$top/scripts/guest" --rootfs minimal --no-insmod -- crkhelper check >"$tmp/out" 2>"$tmp/err"
+status=$?
+check "the helper without libraries loads the module" status_is 0
 
 "$top/scripts/guest" --no-crk --rootfs minimal -- sh -c 'echo up; sleep 1000' >"$tmp/out" 2>"$tmp/err" &
 pid=$!
