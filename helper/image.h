@@ -95,13 +95,18 @@ int crk_imgdir_create(const char *path, struct crk_imgdir **ret);
  */
 int crk_imgdir_commit(struct crk_imgdir *dir);
 
+enum crk_img_verify {
+	CRK_VERIFY_TABLES,	/* all but page contents; of any machine, as show wants it */
+	CRK_VERIFY_RESTORE,	/* the machine must be this one; page contents are left to crk_imgdir_verify_pages() */
+	CRK_VERIFY_ALL,		/* every byte, and the machine */
+};
+
 /*
- * Opens a complete checkpoint.  @verify: every byte is checked and the machine must be this one, as a restore wants
- * it; else page contents are not read and any machine is taken, as show wants it.
+ * Opens a complete checkpoint.
  * -ENOENT no such directory; -ENODATA not a complete checkpoint; -EBADMSG damaged; -EPROTO made by another tool or
  * of a newer format; -ENOEXEC another machine.
  */
-int crk_imgdir_open(const char *path, bool verify, struct crk_imgdir **ret);
+int crk_imgdir_open(const char *path, enum crk_img_verify verify, struct crk_imgdir **ret);
 
 /* NULL is fine.  A directory made but not committed is emptied of what was written, and removed if it was made. */
 void crk_imgdir_close(struct crk_imgdir *dir);
@@ -114,8 +119,8 @@ int crk_imgdir_raise_fd(struct crk_imgdir *dir, int min);
 const CrkInventoryEntry *crk_imgdir_inventory(struct crk_imgdir *dir);
 /* bytes of all files of a complete or opened checkpoint */
 uint64_t crk_imgdir_size(struct crk_imgdir *dir);
-/* checks those MiB of pages-@id.img again that hold [@off, @off + @len) */
-int crk_imgdir_verify_pages(struct crk_imgdir *dir, unsigned int id, uint64_t off, uint64_t len);
+/* checks the contents of all pages-ID.img; -EBADMSG damaged */
+int crk_imgdir_verify_pages(struct crk_imgdir *dir);
 
 /*
  * Writes crk-inventory.img and inventory.img.  The caller fills in of @e what it knows (cgroup, roots, nr_tasks,

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "checksum.h"
@@ -75,7 +76,7 @@ static void dir_free(struct crk_imgdir *dir)
 }
 
 /*
- * One piece of work per chunk of a file, and one for a file without any.  @file_of has the file of each piece.
+ * One piece of work per chunk of a file, and one for a file without any.
  */
 struct pieces {
 	struct crk_imgdir *dir;
@@ -260,6 +261,37 @@ static int file_store(struct crk_imgdir *dir, struct crk_imgfile *file)
 	return err ? crk_err(err, "cannot write image %s", file->name) : 0;
 }
 
+/*
+ * Ends the pieces; @err: what came of their making.  Large files are mapped once, since to map and unmap each piece
+ * would have all CPUs flush their TLBs each time; what can't be mapped is read.
+ */
+static int pieces_run(struct pieces *pieces, int err, int (*work)(void *arg, size_t i))
+{
+	struct crk_imgdir *dir = pieces->dir;
+	size_t i;
+
+	for (i = 0; i < pieces->nr && !err; i++) {
+		struct crk_imgfile *file = &dir->files[pieces->items[i].file];
+		_cleanup_close_ int fd = -1;
+
+		if (pieces->items[i].chunk != 1 || file->size > SIZE_MAX)
+			continue;
+		fd = openat(dir->fd, dir->writing ? disk_name(file->name) : file->name,
+			    O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		file->map = mmap(NULL, file->size, PROT_READ, MAP_SHARED, fd, 0);
+		if (file->map == MAP_FAILED)
+			file->map = NULL;
+	}
+	err = err ?: crk_parallel(pieces->nr, pieces->bytes, work, pieces);
+	for (i = 0; i < dir->nr_files; i++) {
+		if (dir->files[i].map)
+			munmap(dir->files[i].map, dir->files[i].size);
+		dir->files[i].map = NULL;
+	}
+	free(pieces->items);
+	return err;
+}
+
 /* crk_parallel(): the sum of a chunk */
 static int commit_piece(void *arg, size_t i)
 {
@@ -279,7 +311,7 @@ static int commit_piece(void *arg, size_t i)
 		return 0;
 	fd = openat(dir->fd, disk_name(file->name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	err = fd < 0 ? -errno :
-	      crk_checksum_file(fd, chunk * CRK_IMG_CHUNK, chunk_len(file, chunk), &file->chunks[chunk]);
+	      crk_checksum_file(fd, file->map, chunk * CRK_IMG_CHUNK, chunk_len(file, chunk), &file->chunks[chunk]);
 	if (err && say_now(pieces))
 		crk_err(err, "cannot read image %s back", file->name);
 	return err;
@@ -301,10 +333,7 @@ static int commit_files(struct crk_imgdir *dir)
 			err = pieces_add(&pieces, i, chunk);
 		pieces.bytes += file->size;
 	}
-	if (!err)
-		err = crk_parallel(pieces.nr, pieces.bytes, commit_piece, &pieces);
-	free(pieces.items);
-	return err;
+	return pieces_run(&pieces, err, commit_piece);
 }
 
 /* appends a message in the framing of images to a growing buffer */
@@ -489,13 +518,13 @@ static int open_piece(void *arg, size_t i)
 			file->data = steal_ptr(&data);
 		return err;
 	}
-	err = crk_checksum_file(fd, chunk * CRK_IMG_CHUNK, chunk_len(file, chunk), &sum);
+	err = crk_checksum_file(fd, file->map, chunk * CRK_IMG_CHUNK, chunk_len(file, chunk), &sum);
 	return err ? open_failed(pieces, file, err) : compare(pieces, file, chunk, sum);
 }
 
-static int open_files(struct crk_imgdir *dir, bool verify)
+static int open_files(struct crk_imgdir *dir, bool pages_too)
 {
-	struct pieces pieces = { .dir = dir, .pages_too = verify, .said = ATOMIC_FLAG_INIT };
+	struct pieces pieces = { .dir = dir, .pages_too = pages_too, .said = ATOMIC_FLAG_INIT };
 	size_t i, chunk;
 	int err = 0;
 
@@ -503,16 +532,13 @@ static int open_files(struct crk_imgdir *dir, bool verify)
 		const struct crk_imgfile *file = &dir->files[i];
 
 		err = pieces_add(&pieces, i, 0);
-		if (is_pages(file) && !verify)
+		if (is_pages(file) && !pages_too)
 			continue;
 		for (chunk = 1; chunk < file->nr_chunks && !err; chunk++)
 			err = pieces_add(&pieces, i, chunk);
 		pieces.bytes += file->size;
 	}
-	if (!err)
-		err = crk_parallel(pieces.nr, pieces.bytes, open_piece, &pieces);
-	free(pieces.items);
-	return err;
+	return pieces_run(&pieces, err, open_piece);
 }
 
 /* one entry of the list of files: 0, or -EBADMSG without a message */
@@ -612,7 +638,7 @@ static int check_complete(struct crk_imgdir *dir)
 	return 0;
 }
 
-static int check_inventory(struct crk_imgdir *dir, bool verify)
+static int check_inventory(struct crk_imgdir *dir, bool this_machine)
 {
 	InventoryEntry *inv;
 	int err;
@@ -626,7 +652,7 @@ static int check_inventory(struct crk_imgdir *dir, bool verify)
 		return crk_fail(-EPROTO, "'%s' has image format %u, this crkhelper knows %u (it was made by crkhelper %s)",
 				dir->path, dir->inventory->format, CRK_IMG_FORMAT,
 				dir->inventory->crk_version);
-	if (verify && dir->inventory->machine != crk_machine())
+	if (this_machine && dir->inventory->machine != crk_machine())
 		return crk_fail(-ENOEXEC, "'%s' is of another machine: %s, and this one is %s",
 				dir->path, crk_machine_name(dir->inventory->machine),
 				crk_machine_name(crk_machine()));
@@ -642,7 +668,7 @@ static int check_inventory(struct crk_imgdir *dir, bool verify)
 	return err;
 }
 
-int crk_imgdir_open(const char *path, bool verify, struct crk_imgdir **ret)
+int crk_imgdir_open(const char *path, enum crk_img_verify verify, struct crk_imgdir **ret)
 {
 	struct crk_imgdir *dir = calloc(1, sizeof(*dir));
 	int err;
@@ -661,9 +687,9 @@ int crk_imgdir_open(const char *path, bool verify, struct crk_imgdir **ret)
 	if (!err)
 		err = read_checksums(dir);
 	if (!err)
-		err = open_files(dir, verify);
+		err = open_files(dir, verify == CRK_VERIFY_ALL);
 	if (!err)
-		err = check_inventory(dir, verify);
+		err = check_inventory(dir, verify != CRK_VERIFY_TABLES);
 	if (err) {
 		dir_free(dir);
 		return err;
@@ -672,29 +698,22 @@ int crk_imgdir_open(const char *path, bool verify, struct crk_imgdir **ret)
 	return 0;
 }
 
-int crk_imgdir_verify_pages(struct crk_imgdir *dir, unsigned int id, uint64_t off, uint64_t len)
+int crk_imgdir_verify_pages(struct crk_imgdir *dir)
 {
 	struct pieces pieces = { .dir = dir, .pages_too = true, .said = ATOMIC_FLAG_INIT };
-	struct crk_imgfile *file;
-	char name[IMG_NAME_MAX];
-	size_t chunk, last;
+	size_t i, chunk;
 	int err = 0;
 
-	snprintf(name, sizeof(name), "pages-%u.img", id);
-	file = crk_imgdir_find(dir, name);
-	if (!file)
-		return crk_fail(-EBADMSG, "image %s is missing; take another copy of the checkpoint", name);
-	if (!len)
-		return 0;
-	if (off >= file->size || len > file->size - off)
-		return crk_imgdir_damaged(name, "it ends too early");
-	last = (off + len - 1) / CRK_IMG_CHUNK;
-	for (chunk = off / CRK_IMG_CHUNK; chunk <= last && !err; chunk++)
-		err = pieces_add(&pieces, file - dir->files, chunk);
-	if (!err)
-		err = crk_parallel(pieces.nr, len, open_piece, &pieces);
-	free(pieces.items);
-	return err;
+	for (i = 0; i < dir->nr_files && !err; i++) {
+		const struct crk_imgfile *file = &dir->files[i];
+
+		if (!is_pages(file))
+			continue;
+		for (chunk = 0; chunk < file->nr_chunks && !err; chunk++)
+			err = pieces_add(&pieces, i, chunk);
+		pieces.bytes += file->size;
+	}
+	return pieces_run(&pieces, err, open_piece);
 }
 
 /* ---- both ---- */

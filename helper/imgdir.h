@@ -14,6 +14,7 @@ struct crk_imgfile {
 	char *name;
 	uint64_t size;
 	unsigned char *data;	/* writing: contents not yet on disk; reading: contents, checked */
+	void *map;		/* all of it, while its checksums are made or compared */
 	uint64_t *chunks;	/* XXH64 of each CRK_IMG_CHUNK */
 	size_t nr_chunks;
 };

@@ -26,7 +26,8 @@ static volatile sig_atomic_t root_pid;
 
 static int phase_images(struct crk_rst *r)
 {
-	return crk_imgdir_open(r->opts->images_dir, true, &r->dir);
+	/* page contents later, while the tree reads them */
+	return crk_imgdir_open(r->opts->images_dir, r->opts->check_only ? CRK_VERIFY_ALL : CRK_VERIFY_RESTORE, &r->dir);
 }
 
 static int phase_device(struct crk_rst *r)
@@ -109,6 +110,10 @@ static int phase_wait(struct crk_rst *r)
 	struct crk_wait out;
 	int ret;
 
+	/* the tree fills its memory by itself, and may do so with what is damaged: it has not run before all is known */
+	ret = crk_imgdir_verify_pages(r->dir);
+	if (ret)
+		return ret;
 	for (;;) {
 		ret = crk_dev_wait(r->dev, WAIT_LOOK_MS, &out);
 		if (ret != -ETIMEDOUT && ret != -EINTR)
@@ -197,13 +202,13 @@ static const struct phase {
 	int (*run)(struct crk_rst *r);
 	bool check;			/* part of --check */
 } phases[] = {
-	{ "images",	phase_images,	true },		/* every byte is verified */
+	{ "images",	phase_images,	true },
 	{ "device",	phase_device,	true },
 	{ "plan",	phase_plan,	true },		/* all refusals; nothing is created before this is over */
 	{ "files",	phase_files,	false },
 	{ "cgroup",	phase_cgroup,	false },	/* and the watcher: from here on a killed coordinator is noticed */
 	{ "tree",	phase_tree,	false },	/* tasks are born in the cgroup and go on by themselves until they park */
-	{ "memory",	phase_wait,	false },
+	{ "memory",	phase_wait,	false },	/* and by now every byte of the images is verified */
 	{ "state",	phase_state,	false },	/* registers, when all are parked */
 	{ "properties",	phase_properties, false },
 	{ "complete",	phase_complete,	false },	/* timers run from here: late */

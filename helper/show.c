@@ -903,7 +903,7 @@ static int crk_show(const char *path, bool json)
 	struct show s = {};
 	int ret;
 
-	ret = crk_imgdir_open(path, false, &s.dir);
+	ret = crk_imgdir_open(path, CRK_VERIFY_TABLES, &s.dir);
 	if (ret)
 		return ret;
 	ret = load(&s);

@@ -5,13 +5,18 @@
  */
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
 #include <linux/uio.h>
+#include <linux/workqueue.h>
 
 #include "restore.h"
 
 #define BOUNCE_SIZE	SZ_256K
+#define CREW_MIN	SZ_16M	/* less is done before the others have started */
+#define PARTS_MAX	8
+#define PART_STEP	((size_t)SZ_16M)	/* between looks at whether it is still wanted */
 
 int crk_fill_check(struct crk_prog *prog, struct crk_step *step)
 {
@@ -73,28 +78,134 @@ static size_t stretch(unsigned long addr, size_t len, bool *direct)
 	return len;
 }
 
+/* ---- much of it, by several CPUs: to make the pages takes longer than to read them ---- */
+
+struct fill_part {
+	struct work_struct work;
+	struct fill_crew *crew;
+	unsigned long addr;
+	size_t len;
+	loff_t pos;
+	ssize_t ret;		/* bytes, or an error */
+};
+
+struct fill_crew {
+	struct task_struct *task;	/* whose memory it is; waits */
+	struct file *file;
+	struct fill_part parts[PARTS_MAX];
+};
+
+static void part_run(struct work_struct *work)
+{
+	struct fill_part *part = container_of(work, struct fill_part, work);
+	struct fill_crew *crew = part->crew;
+	size_t done = 0;
+	ssize_t ret = 1;
+
+	kthread_use_mm(crew->task->mm);
+	while (done < part->len && ret > 0) {
+		ret = fatal_signal_pending(crew->task) ? -EINTR :
+		      read_direct(crew->file, &part->pos, part->addr + done, min(part->len - done, PART_STEP));
+		if (ret > 0)
+			done += ret;
+		cond_resched();
+	}
+	kthread_unuse_mm(crew->task->mm);
+	part->ret = done ?: ret;
+}
+
+/* as read_direct(): all, or up to the first that could not be read */
+static ssize_t read_by_crew(struct file *file, loff_t *pos, unsigned long addr, size_t len)
+{
+	struct fill_crew *crew __free(kfree) = kzalloc(sizeof(*crew), GFP_KERNEL_ACCOUNT);
+	u32 i, nr = min_t(u32, num_online_cpus(), PARTS_MAX);
+	size_t done, size = ALIGN(DIV_ROUND_UP(len, nr), PMD_SIZE);
+	ssize_t ret = 0;
+
+	if (!crew)
+		return -ENOMEM;
+	crew->task = current;
+	crew->file = file;
+	for (i = 0, done = 0; done < len; i++, done += size) {
+		struct fill_part *part = &crew->parts[i];
+
+		*part = (struct fill_part){ .crew = crew, .addr = addr + done, .len = min(size, len - done),
+					    .pos = *pos + done };
+		INIT_WORK(&part->work, part_run);
+		queue_work(system_unbound_wq, &part->work);
+	}
+	for (nr = i, i = 0; i < nr; i++)
+		flush_work(&crew->parts[i].work);
+	for (i = 0; i < nr; i++) {
+		const struct fill_part *part = &crew->parts[i];
+
+		if (part->ret > 0)
+			ret += part->ret;
+		if (part->ret != part->len) {
+			ret = ret ?: part->ret;
+			break;
+		}
+	}
+	if (ret > 0)
+		*pos += ret;
+	return ret;
+}
+
+/* ---- a range ---- */
+
+/*
+ * The first part of a range that may be filled with huge pages, or may not: these only where a whole one is filled,
+ * or memory would come with it that the process never touched.
+ */
+static size_t one_kind(unsigned long addr, size_t left, bool *huge)
+{
+	size_t edge = ALIGN(addr, PMD_SIZE) - addr;
+
+	*huge = !edge && left >= PMD_SIZE;
+	return *huge ? round_down(left, PMD_SIZE) : min(left, edge ?: PMD_SIZE);
+}
+
+static ssize_t fill_some(struct crk_prog *prog, struct crk_step *step, unsigned long addr, size_t left, loff_t *pos)
+{
+	bool direct = false;
+	size_t len = stretch(addr, left, &direct);
+	ssize_t ret;
+
+	if (!len)
+		return crk_step_err(prog, step, -EFAULT, "nothing is mapped at %#lx", addr);
+	if (direct && len >= CREW_MIN && num_online_cpus() > 1)
+		ret = read_by_crew(step->file, pos, addr, len);
+	else if (direct)
+		ret = read_direct(step->file, pos, addr, len);
+	else
+		ret = read_bounced(step->file, pos, addr, len);
+	if (ret < 0)
+		return crk_step_err(prog, step, ret, "cannot fill %#lx from offset %lld of fd %d", addr, *pos,
+				    step->op.fd);
+	if (!ret)
+		return crk_step_err(prog, step, -EIO, "image truncated: fd %d ends at %lld", step->op.fd, *pos);
+	return ret;
+}
+
 int crk_fill_run(struct crk_prog *prog, struct crk_step *step)
 {
+	bool was_disabled = crk_mm_thp_disabled(current->mm);
 	unsigned long addr = step->op.addr;
 	size_t left = step->op.len, len = 0;
 	loff_t pos = step->op.off;
-	bool direct = false;
-	ssize_t ret;
+	ssize_t ret = 0;
+	bool huge;
 
 	for (; left; addr += ret, left -= ret, len -= ret) {
-		if (!len)
-			len = stretch(addr, left, &direct);
-		if (!len)
-			return crk_step_err(prog, step, -EFAULT, "nothing is mapped at %#lx", addr);
-		ret = direct ? read_direct(step->file, &pos, addr, len) : read_bounced(step->file, &pos, addr, len);
+		if (!len) {
+			len = one_kind(addr, left, &huge);
+			crk_mm_thp_disable(current->mm, was_disabled || !huge);
+		}
+		ret = fatal_signal_pending(current) ? -EINTR : fill_some(prog, step, addr, len, &pos);
 		if (ret < 0)
-			return crk_step_err(prog, step, ret, "cannot fill %#lx from offset %lld of fd %d", addr, pos,
-					    step->op.fd);
-		if (!ret)
-			return crk_step_err(prog, step, -EIO, "image truncated: fd %d ends at %lld", step->op.fd, pos);
-		if (fatal_signal_pending(current))
-			return -EINTR;
+			break;
 		cond_resched();
 	}
-	return 0;
+	crk_mm_thp_disable(current->mm, was_disabled);
+	return ret < 0 ? ret : 0;
 }

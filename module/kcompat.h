@@ -154,13 +154,21 @@ static inline u32 crk_mm_dump_filter(const struct mm_struct *mm)
 }
 
 /* MMF_DISABLE_THP got a milder sibling (v6.18), which prctl(PR_SET_THP_DISABLE) sets when asked to */
+#ifndef MMF_DISABLE_THP_COMPLETELY
+#define MMF_DISABLE_THP_COMPLETELY	MMF_DISABLE_THP
+#endif
+
 static inline bool crk_mm_thp_disabled(const struct mm_struct *mm)
 {
-#ifdef MMF_DISABLE_THP_COMPLETELY
 	return mm_flags_test(MMF_DISABLE_THP_COMPLETELY, mm);
-#else
-	return mm_flags_test(MMF_DISABLE_THP, mm);
-#endif
+}
+
+static inline void crk_mm_thp_disable(struct mm_struct *mm, bool disable)
+{
+	if (disable)
+		mm_flags_set(MMF_DISABLE_THP_COMPLETELY, mm);
+	else
+		mm_flags_clear(MMF_DISABLE_THP_COMPLETELY, mm);
 }
 
 /* ---- linux/posix-timers.h ---- */

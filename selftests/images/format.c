@@ -287,7 +287,7 @@ static int write_small(const char *path, size_t pages)
 	return err;
 }
 
-static int open_it(const char *path, bool verify)
+static int open_it(const char *path, enum crk_img_verify verify)
 {
 	struct crk_imgdir *dir = NULL;
 	int err = crk_imgdir_open(path, verify, &dir);
@@ -374,7 +374,7 @@ TEST_F(images, every_kind_goes_round)
 	const struct kind *k;
 
 	ASSERT_EQ(0, write_samples(self->path));
-	ASSERT_EQ(0, crk_imgdir_open(self->path, true, &dir));
+	ASSERT_EQ(0, crk_imgdir_open(self->path, CRK_VERIFY_RESTORE, &dir));
 	for_each_kind(k)
 		if (k->first && !is_inventory(k->type))
 			EXPECT_EQ(0, check_kind(dir, k)) {
@@ -427,7 +427,7 @@ TEST_F(images, large_image)
 	ASSERT_EQ(0, crk_imgdir_commit(dir));
 	crk_imgdir_close(dir);
 
-	ASSERT_EQ(0, crk_imgdir_open(self->path, true, &dir));
+	ASSERT_EQ(0, crk_imgdir_open(self->path, CRK_VERIFY_RESTORE, &dir));
 	ASSERT_EQ(0, crk_img_open(dir, CRK_IMG_PAGEMAP, 1, &img));
 	ASSERT_EQ(1, crk_img_get(img, &msg));
 	protobuf_c_message_free_unpacked(msg, NULL);
@@ -476,7 +476,7 @@ static void every(struct __test_metadata *_metadata, FIXTURE_DATA(images) *self,
 				ASSERT_EQ(1, pwrite(fd, &byte, 1, i));
 			}
 			tried++;
-			if (open_it(self->path, true) == -EBADMSG) {
+			if (open_it(self->path, CRK_VERIFY_ALL) == -EBADMSG) {
 				snprintf(why, sizeof(why), "%.500s", log_text(self->log));
 				/* a damaged list of checksums may not be able to tell what is damaged */
 				found += strstr(why, name) && strchr(why, '\n') == strrchr(why, '\n');
@@ -487,7 +487,7 @@ static void every(struct __test_metadata *_metadata, FIXTURE_DATA(images) *self,
 	EXPECT_EQ(tried, found) {
 		TH_LOG("%s: %zd of %zd were not found; last: %s", name, tried - found, tried, why);
 	}
-	EXPECT_EQ(0, open_it(self->path, true));
+	EXPECT_EQ(0, open_it(self->path, CRK_VERIFY_ALL));
 }
 
 static const char *const small_files[] = {
@@ -523,22 +523,18 @@ TEST_F(images, damaged_pages)
 	fd = open(file, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(4, pwrite(fd, "oops", 4, CRK_IMG_CHUNK + 17));
-	EXPECT_EQ(-EBADMSG, open_it(self->path, true));
+	EXPECT_EQ(-EBADMSG, open_it(self->path, CRK_VERIFY_ALL));
 	EXPECT_STREQ("crkhelper: test: image pages-1.img is damaged (checksum differs); "
 		     "take another copy of the checkpoint\n", log_text(self->log));
 
 	/* to look at it, pages are not read */
-	ASSERT_EQ(0, crk_imgdir_open(self->path, false, &dir));
-	EXPECT_EQ(0, crk_imgdir_verify_pages(dir, 1, 0, CRK_IMG_CHUNK));
-	EXPECT_EQ(0, crk_imgdir_verify_pages(dir, 1, 2 * CRK_IMG_CHUNK, 4096));
-	EXPECT_EQ(-EBADMSG, crk_imgdir_verify_pages(dir, 1, CRK_IMG_CHUNK - 1, 2));
-	EXPECT_EQ(-EBADMSG, crk_imgdir_verify_pages(dir, 1, 0, PAGES_LEN + 1));
-	EXPECT_EQ(-EBADMSG, crk_imgdir_verify_pages(dir, 2, 0, 1));
+	ASSERT_EQ(0, crk_imgdir_open(self->path, CRK_VERIFY_TABLES, &dir));
+	EXPECT_EQ(-EBADMSG, crk_imgdir_verify_pages(dir));
 	crk_imgdir_close(dir);
 	log_text(self->log);
 
 	ASSERT_EQ(0, ftruncate(fd, PAGES_LEN - 1));
-	EXPECT_EQ(-EBADMSG, open_it(self->path, false));
+	EXPECT_EQ(-EBADMSG, open_it(self->path, CRK_VERIFY_TABLES));
 	EXPECT_NE(NULL, strstr(log_text(self->log), "pages-1.img is damaged (it has "));
 	close(fd);
 }
@@ -555,7 +551,7 @@ TEST_F(images, missing_files)
 		snprintf(file, sizeof(file), "%s/%s", self->path, small_files[i]);
 		snprintf(away, sizeof(away), "%s/away", self->base);
 		ASSERT_EQ(0, rename(file, away));
-		EXPECT_EQ(i ? -EBADMSG : -ENODATA, open_it(self->path, true));
+		EXPECT_EQ(i ? -EBADMSG : -ENODATA, open_it(self->path, CRK_VERIFY_ALL));
 		text = log_text(self->log);
 		EXPECT_NE(NULL, strstr(text, small_files[i])) {
 			TH_LOG("%s: %s", small_files[i], text);
@@ -563,9 +559,9 @@ TEST_F(images, missing_files)
 		EXPECT_NE(NULL, strstr(text, i ? "missing" : "not a complete checkpoint"));
 		ASSERT_EQ(0, rename(away, file));
 	}
-	EXPECT_EQ(0, open_it(self->path, true));
+	EXPECT_EQ(0, open_it(self->path, CRK_VERIFY_ALL));
 
-	EXPECT_EQ(-ENOENT, open_it(away, true));
+	EXPECT_EQ(-ENOENT, open_it(away, CRK_VERIFY_ALL));
 	EXPECT_NE(NULL, strstr(log_text(self->log), "No such file"));
 }
 
@@ -578,7 +574,7 @@ TEST_F(images, made_by_another_tool)
 	ASSERT_EQ(0, unlink(file));
 	snprintf(file, sizeof(file), "%s/crk-inventory.img", self->path);
 	ASSERT_EQ(0, unlink(file));
-	EXPECT_EQ(-EPROTO, open_it(self->path, true));
+	EXPECT_EQ(-EPROTO, open_it(self->path, CRK_VERIFY_ALL));
 	EXPECT_NE(NULL, strstr(log_text(self->log), "was made by another tool"));
 }
 
@@ -595,7 +591,7 @@ TEST_F(images, foreign_file)
 	fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	ASSERT_LE(0, fd);
 	close(fd);
-	ASSERT_EQ(0, crk_imgdir_open(self->path, true, &dir));
+	ASSERT_EQ(0, crk_imgdir_open(self->path, CRK_VERIFY_RESTORE, &dir));
 	EXPECT_EQ(-ENOENT, crk_img_open(dir, CRK_IMG_CORE, 7, &img));
 	crk_imgdir_close(dir);
 }
@@ -624,17 +620,17 @@ static int write_odd_inventory(const char *path, uint32_t format, uint32_t machi
 TEST_F(images, other_machine_and_format)
 {
 	ASSERT_EQ(0, write_odd_inventory(self->path, CRK_IMG_FORMAT, EM_AARCH64, CRK_IMG_VERSION));
-	EXPECT_EQ(-ENOEXEC, open_it(self->path, true));
+	EXPECT_EQ(-ENOEXEC, open_it(self->path, CRK_VERIFY_ALL));
 	EXPECT_NE(NULL, strstr(log_text(self->log), "is of another machine: arm64"));
-	EXPECT_EQ(0, open_it(self->path, false));	/* can be shown anywhere */
+	EXPECT_EQ(0, open_it(self->path, CRK_VERIFY_TABLES));	/* can be shown anywhere */
 
 	ASSERT_EQ(0, write_odd_inventory(self->path, CRK_IMG_FORMAT + 1, crk_machine(), CRK_IMG_VERSION));
-	EXPECT_EQ(-EPROTO, open_it(self->path, true));
-	EXPECT_EQ(-EPROTO, open_it(self->path, false));
+	EXPECT_EQ(-EPROTO, open_it(self->path, CRK_VERIFY_ALL));
+	EXPECT_EQ(-EPROTO, open_it(self->path, CRK_VERIFY_TABLES));
 	EXPECT_NE(NULL, strstr(log_text(self->log), "made by crkhelper 9.9"));
 
 	ASSERT_EQ(0, write_odd_inventory(self->path, CRK_IMG_FORMAT, crk_machine(), CRK_IMG_VERSION + 1));
-	EXPECT_EQ(-EPROTO, open_it(self->path, true));
+	EXPECT_EQ(-EPROTO, open_it(self->path, CRK_VERIFY_ALL));
 }
 
 static unsigned int nr_entries(const char *path)
@@ -657,7 +653,7 @@ TEST_F(images, nothing_is_left_without_a_commit)
 	ASSERT_EQ(0, crk_imgdir_create(self->path, &dir));
 	ASSERT_EQ(0, write_pages(dir, 1, 5000));
 	ASSERT_EQ(0, write_inventory(dir));
-	EXPECT_EQ(-ENODATA, open_it(self->path, true));
+	EXPECT_EQ(-ENODATA, open_it(self->path, CRK_VERIFY_ALL));
 	EXPECT_NE(NULL, strstr(log_text(self->log), "is not a complete checkpoint (inventory.img is missing)"));
 	crk_imgdir_close(dir);
 	EXPECT_EQ(-1, access(self->path, F_OK));
@@ -682,7 +678,7 @@ TEST_F(images, directory_must_be_empty)
 	ASSERT_EQ(0, write_small(self->path, 100));
 	EXPECT_EQ(-EEXIST, crk_imgdir_create(self->path, &dir));
 	EXPECT_NE(NULL, strstr(log_text(self->log), "already holds a checkpoint"));
-	EXPECT_EQ(0, open_it(self->path, true));
+	EXPECT_EQ(0, open_it(self->path, CRK_VERIFY_ALL));
 
 	snprintf(file, sizeof(file), "%s/inventory.img", self->path);
 	ASSERT_EQ(0, unlink(file));
@@ -766,11 +762,11 @@ TEST_F(images, descriptor_is_moved)
 	struct crk_imgdir *dir;
 
 	ASSERT_EQ(0, write_small(self->path, 100));
-	ASSERT_EQ(0, crk_imgdir_open(self->path, true, &dir));
+	ASSERT_EQ(0, crk_imgdir_open(self->path, CRK_VERIFY_RESTORE, &dir));
 	EXPECT_EQ(0, crk_imgdir_raise_fd(dir, 500));
 	EXPECT_LE(500, crk_imgdir_fd(dir));
 	EXPECT_EQ(FD_CLOEXEC, fcntl(crk_imgdir_fd(dir), F_GETFD));
-	EXPECT_EQ(0, crk_imgdir_verify_pages(dir, 1, 0, 100));
+	EXPECT_EQ(0, crk_imgdir_verify_pages(dir));
 	crk_imgdir_close(dir);
 }
 
