@@ -636,25 +636,17 @@ build_module()
 
 build_helper()
 {
-	local static=$1 out=$2 name=crkhelper
-
-	if [ "$static" ]; then
-		name=crkhelper-static
-	fi
-	quietly "build of $name" make -C "$CRK_TOP/helper" -j2 ${static:+STATIC=1} || return
-	cp "$CRK_TOP/helper/$name" "$out"
+	quietly "build of crkhelper" make -C "$CRK_TOP/helper" -j2 || return
+	cp "$CRK_TOP/helper/crkhelper" "$1"
 }
 
-# need_crk ARCH ROOTFS DIR HELPER: puts crk.ko and, if HELPER, crkhelper, as far as there are sources, into DIR
+# need_crk DIR HELPER: puts crk.ko and, if HELPER, crkhelper, as far as there are sources, into DIR
 need_crk()
 {
-	local static=
-
-	[ "$2" = debian ] || static=1	# nobody knows what libraries are there
 	if [ -e "$CRK_TOP/module/main.c" ]; then
-		with_lock "build-$KERNEL_RELEASE-$CRK_TREE" build_module "$3/crk.ko" || return
+		with_lock "build-$KERNEL_RELEASE-$CRK_TREE" build_module "$1/crk.ko" || return
 	fi
-	if [ "$4" ] && [ -e "$CRK_TOP/helper/Makefile" ]; then
-		with_lock "build-helper-$CRK_TREE" build_helper "$static" "$3/crkhelper" || return
+	if [ "$2" ] && [ -e "$CRK_TOP/helper/Makefile" ]; then
+		with_lock "build-helper-$CRK_TREE" build_helper "$1/crkhelper" || return
 	fi
 }

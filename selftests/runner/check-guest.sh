@@ -66,9 +66,18 @@ guest --rootfs "$tmp/root" -- busybox sh -c 'busybox touch /x && busybox ls /'
 check "a directory as root file system" says out '^x$'
 check "a directory stays as it is" [ ! -e "$tmp/root/x" ]
 
-"$top/scripts/guest" --rootfs minimal --no-insmod -- crkhelper check >"$tmp/out" 2>"$tmp/err"
+"$top/scripts/guest" --rootfs minimal -- crkhelper check >"$tmp/out" 2>"$tmp/err"
 status=$?
-check "the helper without libraries loads the module" status_is 0
+check "crk is in the smallest guest" status_is 0
+
+"$top/scripts/guest" --rootfs minimal --no-insmod -- crkhelper dump -g x -D /tmp/i >"$tmp/out" 2>"$tmp/err"
+status=$?
+check "no crk.ko for modprobe is a refusal" status_is 1
+check "no crk.ko for modprobe is said" says err "cannot load the kernel module crk: "
+
+"$top/scripts/guest" --no-insmod -- crkhelper check >"$tmp/out" 2>"$tmp/err"
+status=$?
+check "modprobe finds crk.ko, and the helper modprobe" status_is 0
 
 "$top/scripts/guest" --no-crk --rootfs minimal -- sh -c 'echo up; sleep 1000' >"$tmp/out" 2>"$tmp/err" &
 pid=$!
