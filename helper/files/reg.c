@@ -136,7 +136,7 @@ static int reg_plan(struct crk_rst *r, const FileEntry *fe)
 	if (crk_ghost_is(r, fe->id))
 		return 0;
 	if (fstatat(AT_FDCWD, e->name, &st, AT_SYMLINK_NOFOLLOW)) {
-		/* the terminal of the dump may have had another number, see tty.c */
+		/* the terminal of the dump may have had another number, see tty-restore.c */
 		if (errno == ENOENT && e->has_mode && S_ISCHR(e->mode))
 			return 0;
 		return crk_err(-errno, "%s: '%s'", crk_rfile_who(r, fe->id, who), e->name);
