@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What image.c (framing) and imgdir.c (directories) know of each other.  For no one else.
+ * What image.c (framing) and the files of directories know of each other: imgdir.c (made, completed), imgdir_check.c
+ * (opened), imgdir_checksums.c (the list of files), imgdir_pieces.c (large files in pieces).  For no one else.
  */
 #ifndef _CRK_IMGDIR_H
 #define _CRK_IMGDIR_H
 
-#include "image.h"
+#include <stdatomic.h>
 
+#include "image.h"
+#include "util.h"
+
+#define INVENTORY_IMG	"inventory.img"
+#define INVENTORY_PART	"inventory.img.part"	/* until the commit */
+#define CHECKSUM_IMG	"crk-checksum.img"
 #define IMG_NAME_MAX	64	/* of our own names, with the NUL */
 
 /* a file of the checkpoint; on disk unless @data is set while writing */
@@ -41,7 +48,49 @@ int crk_imgdir_add_file(struct crk_imgdir *dir, const char *name, int *fd_ret, s
 /* writing: lists a file whose contents are still @data, which is taken over when 0 is returned */
 int crk_imgdir_add_data(struct crk_imgdir *dir, const char *name, unsigned char *data,
 			size_t size);
+/* one more of dir->files, not made; NULL if there is no memory */
+struct crk_imgfile *crk_imgdir_add(struct crk_imgdir *dir, const char *name);
 /* reading: NULL if the checkpoint has no such file */
 struct crk_imgfile *crk_imgdir_find(struct crk_imgdir *dir, const char *name);
+/* what a file is called until the commit */
+const char *crk_imgdir_disk_name(const char *name);
+
+/* ---- imgdir_checksums.c: crk-checksum.img ---- */
+
+int crk_imgdir_write_checksums(struct crk_imgdir *dir);		/* of dir->files, and lists itself there */
+int crk_imgdir_read_checksums(struct crk_imgdir *dir);		/* into dir->files */
+
+/* ---- imgdir_pieces.c ---- */
+
+static inline size_t crk_imgdir_nr_chunks(uint64_t size)
+{
+	return (size + CRK_IMG_CHUNK - 1) / CRK_IMG_CHUNK;
+}
+
+static inline size_t crk_imgdir_chunk_len(const struct crk_imgfile *file, size_t chunk)
+{
+	return min(file->size - chunk * CRK_IMG_CHUNK, (uint64_t)CRK_IMG_CHUNK);
+}
+
+/*
+ * One piece of work per chunk of a file, and one for a file without any.
+ */
+struct crk_pieces {
+	struct crk_imgdir *dir;
+	struct {
+		size_t file, chunk;
+	} *items;
+	size_t nr, room;
+	uint64_t bytes;
+	bool pages_too;
+	atomic_ulong cached;
+	atomic_flag said;	/* the first failure speaks, the others would only repeat it */
+};
+
+int crk_pieces_add(struct crk_pieces *pieces, size_t file, size_t chunk);
+/* is a failure the first one? */
+bool crk_pieces_say_now(struct crk_pieces *pieces);
+/* work(pieces, 0 … nr - 1) by crk_parallel(), and ends the pieces; @err: what came of their making */
+int crk_pieces_run(struct crk_pieces *pieces, int err, int (*work)(void *arg, size_t i));
 
 #endif /* _CRK_IMGDIR_H */

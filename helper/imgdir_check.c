@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Checkpoint directories opened: is it one, complete, ours, of this machine, and undamaged?  Tables are compared with
+ * their checksums before anybody reads them; page contents when the caller says.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "checksum.h"
+#include "imgdir.h"
+#include "log.h"
+
+#define CACHE_MAX	(64UL << 20)	/* of contents kept from the check to the use */
+
+static bool is_pages(const struct crk_imgfile *file)
+{
+	return !strncmp(file->name, "pages-", 6);
+}
+
+static int open_failed(struct crk_pieces *pieces, const struct crk_imgfile *file, int err)
+{
+	if (!crk_pieces_say_now(pieces))
+		return err;
+	if (err == -ENOENT)
+		return crk_fail(-EBADMSG, "image %s is missing; take another copy of the checkpoint",
+				file->name);
+	if (err == -ENOMEM)
+		return crk_oom();
+	return crk_err(err, "cannot read image %s", file->name);
+}
+
+/* the size of a file is checked with its first chunk */
+static int open_file(struct crk_pieces *pieces, const struct crk_imgfile *file, bool check_size)
+{
+	int fd = openat(pieces->dir->fd, file->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0)
+		return open_failed(pieces, file, -errno);
+	if (!check_size)
+		return fd;
+	if (fstat(fd, &st)) {
+		int err = -errno;
+
+		close(fd);
+		return open_failed(pieces, file, err);
+	}
+	if ((uint64_t)st.st_size == file->size)
+		return fd;
+	close(fd);
+	if (crk_pieces_say_now(pieces))
+		crk_imgdir_damaged(file->name, "it has %jd bytes instead of %ju",
+				   (intmax_t)st.st_size, (uintmax_t)file->size);
+	return -EBADMSG;
+}
+
+static int compare(struct crk_pieces *pieces, const struct crk_imgfile *file, size_t chunk,
+		   uint64_t sum)
+{
+	if (sum == file->chunks[chunk])
+		return 0;
+	if (crk_pieces_say_now(pieces))
+		crk_imgdir_damaged(file->name, "checksum differs");
+	return -EBADMSG;
+}
+
+/* crk_parallel(): check a chunk; an image of one chunk is kept in memory for those who will read it */
+static int open_piece(void *arg, size_t i)
+{
+	struct crk_pieces *pieces = arg;
+	struct crk_imgfile *file = &pieces->dir->files[pieces->items[i].file];
+	size_t chunk = pieces->items[i].chunk;
+	_cleanup_close_ int fd = open_file(pieces, file, chunk == 0);
+	_cleanup_free_ unsigned char *data = NULL;
+	uint64_t sum;
+	int err;
+
+	if (fd < 0)
+		return fd;
+	if (!file->nr_chunks || (is_pages(file) && !pieces->pages_too))
+		return 0;
+	if (file->nr_chunks == 1 && !is_pages(file) &&
+	    atomic_fetch_add(&pieces->cached, file->size) + file->size <= CACHE_MAX) {
+		data = malloc(file->size);
+		if (!data)
+			return open_failed(pieces, file, -ENOMEM);
+		err = read_all(fd, data, file->size);
+		if (err)
+			return open_failed(pieces, file, err);
+		err = compare(pieces, file, chunk, crk_checksum(data, file->size));
+		if (!err)
+			file->data = steal_ptr(&data);
+		return err;
+	}
+	err = crk_checksum_file(fd, file->map, chunk * CRK_IMG_CHUNK, crk_imgdir_chunk_len(file, chunk), &sum);
+	return err ? open_failed(pieces, file, err) : compare(pieces, file, chunk, sum);
+}
+
+static int open_files(struct crk_imgdir *dir, bool pages_too)
+{
+	struct crk_pieces pieces = { .dir = dir, .pages_too = pages_too, .said = ATOMIC_FLAG_INIT };
+	size_t i, chunk;
+	int err = 0;
+
+	for (i = 0; i < dir->nr_files && !err; i++) {
+		const struct crk_imgfile *file = &dir->files[i];
+
+		err = crk_pieces_add(&pieces, i, 0);
+		if (is_pages(file) && !pages_too)
+			continue;
+		for (chunk = 1; chunk < file->nr_chunks && !err; chunk++)
+			err = crk_pieces_add(&pieces, i, chunk);
+		pieces.bytes += file->size;
+	}
+	return crk_pieces_run(&pieces, err, open_piece);
+}
+
+/* is there a checkpoint at all, and is it one of ours? */
+static int check_complete(struct crk_imgdir *dir)
+{
+	if (faccessat(dir->fd, INVENTORY_IMG, F_OK, 0))
+		return crk_fail(-ENODATA, "'%s' is not a complete checkpoint (%s is missing)",
+				dir->path, INVENTORY_IMG);
+	if (faccessat(dir->fd, CHECKSUM_IMG, F_OK, 0) &&
+	    faccessat(dir->fd, "crk-inventory.img", F_OK, 0))
+		return crk_fail(-EPROTO, "'%s' was made by another tool; crk's own checkpoints carry crk-inventory.img",
+				dir->path);
+	return 0;
+}
+
+static int check_inventory(struct crk_imgdir *dir, bool this_machine)
+{
+	InventoryEntry *inv;
+	int err;
+
+	err = crk_img_read_one(dir, CRK_IMG_CRK_INVENTORY, 0, (ProtobufCMessage **)&dir->inventory);
+	if (err == -ENOENT)
+		return crk_imgdir_damaged(CHECKSUM_IMG, "it does not list crk-inventory.img");
+	if (err)
+		return err;
+	if (dir->inventory->format != CRK_IMG_FORMAT)
+		return crk_fail(-EPROTO, "'%s' has image format %u, this crkhelper knows %u (it was made by crkhelper %s)",
+				dir->path, dir->inventory->format, CRK_IMG_FORMAT,
+				dir->inventory->crk_version);
+	if (this_machine && dir->inventory->machine != crk_machine())
+		return crk_fail(-ENOEXEC, "'%s' is of another machine: %s, and this one is %s",
+				dir->path, crk_machine_name(dir->inventory->machine),
+				crk_machine_name(crk_machine()));
+	err = crk_img_read_one(dir, CRK_IMG_INVENTORY, 0, (ProtobufCMessage **)&inv);
+	if (err == -ENOENT)
+		return crk_imgdir_damaged(CHECKSUM_IMG, "it does not list %s", INVENTORY_IMG);
+	if (err)
+		return err;
+	if (inv->img_version != CRK_IMG_VERSION)
+		err = crk_fail(-EPROTO, "'%s' has images of version %u, this crkhelper knows %u",
+			       dir->path, inv->img_version, CRK_IMG_VERSION);
+	inventory_entry__free_unpacked(inv, NULL);
+	return err;
+}
+
+int crk_imgdir_open(const char *path, enum crk_img_verify verify, struct crk_imgdir **ret)
+{
+	struct crk_imgdir *dir = calloc(1, sizeof(*dir));
+	int err;
+
+	if (!dir)
+		return crk_oom();
+	dir->complete = true;
+	dir->path = strdup(path);
+	dir->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir->fd < 0)
+		err = crk_err(-errno, "cannot open checkpoint '%s'", path);
+	else
+		err = dir->path ? 0 : crk_oom();
+	if (!err)
+		err = check_complete(dir);
+	if (!err)
+		err = crk_imgdir_read_checksums(dir);
+	if (!err)
+		err = open_files(dir, verify == CRK_VERIFY_ALL);
+	if (!err)
+		err = check_inventory(dir, verify != CRK_VERIFY_TABLES);
+	if (err) {
+		crk_imgdir_close(dir);
+		return err;
+	}
+	*ret = dir;
+	return 0;
+}
+
+int crk_imgdir_verify_pages(struct crk_imgdir *dir)
+{
+	struct crk_pieces pieces = { .dir = dir, .pages_too = true, .said = ATOMIC_FLAG_INIT };
+	size_t i, chunk;
+	int err = 0;
+
+	for (i = 0; i < dir->nr_files && !err; i++) {
+		const struct crk_imgfile *file = &dir->files[i];
+
+		if (!is_pages(file))
+			continue;
+		for (chunk = 0; chunk < file->nr_chunks && !err; chunk++)
+			err = crk_pieces_add(&pieces, i, chunk);
+		pieces.bytes += file->size;
+	}
+	return crk_pieces_run(&pieces, err, open_piece);
+}
