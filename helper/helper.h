@@ -88,7 +88,7 @@ struct crk_dump {
 	size_t nr_procs;
 	void *recs;			/* all records */
 	size_t recs_len;
-	struct crk_dump_files *files;	/* files.c: struct file identity → image id */
+	struct crk_dump_files *files;	/* files_registry.c: struct file identity → image id */
 	struct crk_dump_mem *mem;	/* mem/: inode identity → shared memory id, pages written */
 	uint64_t frozen_ns;		/* length of the freeze */
 	uint64_t pages_written;
@@ -120,8 +120,8 @@ struct crk_rproc;
  * @name: as messages call it
  * @type: FD_TYPES__* in files.img
  * @probe: is this file mine?  First match in the order of kinds.def wins
- * @dump: fill @fe (its fields are freed by the caller with the arena of files.c) and write the kind's other images;
- *	refuse with one sentence what can't be carried
+ * @dump: fill @fe (its fields are freed by the caller with the arena of files_registry.c) and write the kind's other
+ *	images; refuse with one sentence what can't be carried
  * @finish: after all files of the dump; checks that need all of them (both ends of a pipe).  NULL: nothing to do
  * @plan: before anything is created: refuse what can't be opened here.  NULL: nothing to do
  * @open: make the file in the coordinating process; the new fd (O_CLOEXEC, any number) in @ret.  May call
@@ -148,7 +148,7 @@ struct crk_file_ops {
 	bool completes_last;
 };
 
-/* files.c, dump: called by dump.c */
+/* files.c, files_registry.c: the dump, called by dump.c */
 int crk_files_dump(struct crk_dump *d);			/* files.img, fdinfo-N.img, fs-PID.img of all processes */
 /* id in files.img of a file that is not a descriptor (mapping, cwd, root, exe): kind reg or dir by path */
 int crk_files_dump_path(struct crk_dump *d, struct crk_dproc *p, int fd, const char *link, uint32_t flags, uint32_t *id_ret);
@@ -158,7 +158,7 @@ void crk_files_dump_free(struct crk_dump *d);
 /* id of a struct file already seen, 0 if none (passed descriptors, epoll targets) */
 uint32_t crk_files_id(struct crk_dump *d, uint64_t file_id);
 
-/* files.c, restore */
+/* files_restore.c, files/fs.c: the restore */
 int crk_files_plan(struct crk_rst *r);		/* reads files.img; refuses what can't be opened here */
 int crk_files_open_all(struct crk_rst *r);		/* in the coordinator, before any process is made */
 int crk_rfile_get(struct crk_rst *r, uint32_t id, int *ret);	/* the coordinator's fd of file @id; borrowed */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the kinds of open files share: facts about a file while it is dumped, memory that lives as long as the dump or
- * the restore, images, paths, owners.  ../files.c and ../files_restore.c are behind it.
+ * the restore, images, paths, owners.  Behind it are ../files.c, ../files_registry.c, ../dfile.c (dump) and
+ * ../files_restore.c.
  */
 #ifndef _CRK_FILES_H
 #define _CRK_FILES_H
