@@ -10,9 +10,6 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt	/* here, since the headers below would set another */
 
 #include <linux/capability.h>
-#if __has_include(<linux/filelock.h>)
-#include <linux/filelock.h>	/* from <linux/fs.h> (v6.3) */
-#endif
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/posix-timers.h>
@@ -59,6 +56,13 @@ static inline u64 crk_cap_bits(const kernel_cap_t *cap)
 /* a88c955fcfb4 ("file: s/close_fd_get_file()/file_close_fd()/g") (v6.8) */
 #if !CRK_SINCE(6, 8)
 #define file_close_fd	close_fd_get_file
+#endif
+
+/* ---- linux/filelock.h ---- */
+
+/* 5970e15dbcfe ("filelock: move file locking definitions to separate header file") (v6.3) */
+#if CRK_SINCE(6, 3)
+#include <linux/filelock.h>
 #endif
 
 /* ---- linux/fs.h ---- */

@@ -136,7 +136,7 @@ struct crk_arch_ops {
 	void (*set_mm)(struct mm_struct *mm, const struct crk_rec_mm *in);	/* mmap lock held for writing */
 	unsigned long (*set_action_abi)(u32 abi);	/* kernel-internal sa_flags */
 	/* current, before new mappings are made: address limit and personality bits of the process and thread */
-	void (*set_personality)(u32 mm_flags);
+	void (*enter_abi)(u32 mm_flags);
 	int (*check_thread)(const struct crk_rec_thread *in, u32 machine, struct crk_log *log);
 	/* refuse a register set that user mode may not own */
 	int (*check_regset)(u32 machine, u32 note, const void *data, u32 len, struct crk_log *log);

@@ -257,7 +257,9 @@ static int run_steps(struct crk_prog *prog, bool moves, u32 *bad_op)
 	int ret;
 
 	for (i = 0; i < prog->nr; i++) {
-		if ((prog->steps[i].op.op == CRK_OP_MOVE) != moves)
+		bool is_move = prog->steps[i].op.op == CRK_OP_MOVE;
+
+		if (is_move != moves)
 			continue;
 		ret = fatal_signal_pending(current) ? -EINTR : crk_step_run(prog, &prog->steps[i]);
 		if (ret) {
@@ -280,7 +282,7 @@ static int prog_run(struct crk_parked *p, struct crk_prog *prog, u32 *bad_op)
 	if (!ret)
 		ret = run_steps(prog, true, bad_op);
 	if (!ret) {
-		(crk_arch.set_personality)(prog->mm.flags);	/* set_personality() is a macro of the kernel */
+		crk_arch.enter_abi(prog->mm.flags);
 		current->personality &= ~READ_IMPLIES_EXEC;	/* it would change what MAP and PROTECT are asked for */
 		ret = run_steps(prog, false, bad_op);
 	}

@@ -37,7 +37,7 @@ static int lookup_init(void)
 		return ret == -EPERM ? ret : -ENOENT;
 	}
 	unregister_kprobe(&kp);
-	static_call_update(crk_lookup, (typeof(&kallsyms_lookup_name))kp.addr);
+	static_call_update(crk_lookup, (typeof(kallsyms_lookup_name) *)kp.addr);
 	return 0;
 }
 

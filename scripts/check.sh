@@ -82,7 +82,8 @@ check_helper()
 {
 	[ -e helper/main.c ] || return 0
 	make -s -C helper -j2 >"$log" 2>&1 || finding "helper, gcc" <"$log"
-	make -s -C helper -j2 objects CC=clang B="$CRK_CACHE/build/helper-clang-$CRK_TREE" >"$log" 2>&1 ||
+	make -s -C helper -j2 CC=clang B="$CRK_CACHE/build/helper-clang-$CRK_TREE" \
+		PROG="$CRK_CACHE/build/helper-clang-$CRK_TREE/crkhelper" >"$log" 2>&1 ||
 		finding "helper, clang" <"$log"
 }
 

@@ -242,7 +242,7 @@ struct crk_rec_itimer {
 };
 
 #define CRK_TIMER_ARMED		(1U << 0)
-#define CRK_TIMER_ABSTIME	(1U << 1)	/* absolute time of a clock that can be set: @remaining_ns is that time */
+#define CRK_TIMER_ABSTIME	(1U << 1)	/* of a clock that can be set: @remaining_ns is the time on it */
 #define CRK_TIMER_PENDING	(1U << 2)	/* its signal is queued */
 
 /**

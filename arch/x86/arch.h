@@ -51,7 +51,7 @@ static inline unsigned long crk_x86_context_mask(int flag)
 int crk_x86_check_mm(const struct crk_rec_mm *in, struct crk_log *log);
 void crk_x86_set_mm(struct mm_struct *mm, const struct crk_rec_mm *in);
 unsigned long crk_x86_set_action_abi(u32 abi);
-void crk_x86_set_personality(u32 mm_flags);
+void crk_x86_enter_abi(u32 mm_flags);
 int crk_x86_check_thread(const struct crk_rec_thread *in, u32 machine, struct crk_log *log);
 int crk_x86_check_regset(u32 machine, u32 note, const void *data, u32 len, struct crk_log *log);
 void crk_x86_set_prepare(struct task_struct *t, u32 machine);

@@ -57,7 +57,7 @@ static void context_flag_set(struct mm_struct *mm, int flag, bool on)
 		mm->context.flags &= ~crk_x86_context_mask(flag);
 }
 
-/* after crk_x86_set_personality(), whose idea of these flags depends on the kernel */
+/* after crk_x86_enter_abi(), whose idea of these flags depends on the kernel */
 void crk_x86_set_mm(struct mm_struct *mm, const struct crk_rec_mm *in)
 {
 	mm->mmap_compat_base = in->mmap_compat_base;
@@ -81,7 +81,7 @@ unsigned long crk_x86_set_action_abi(u32 abi)
 }
 
 /* what a native exec does: the limit of mmap(), and the system call it seems to be in, which says 32 bit to mmap() */
-void crk_x86_set_personality(u32 mm_flags)
+void crk_x86_enter_abi(u32 mm_flags)
 {
 	if (mm_flags & (CRK_MM_COMPAT | CRK_MM_X32))
 		set_personality_ia32(mm_flags & CRK_MM_X32);

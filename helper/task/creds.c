@@ -135,11 +135,10 @@ static int caps_set(uint64_t permitted, uint64_t effective, uint64_t inheritable
 static int own_get(void)
 {
 	gid_t groups[ARRAY_SIZE(own.groups)];
-	int cap, i;
+	int cap, has, i;
 
-	for (cap = 0; cap < 64; cap++)
-		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
-			own.bset |= 1ULL << cap;
+	for (cap = 0; cap < 64 && (has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0)) >= 0; cap++)
+		own.bset |= (uint64_t)has << cap;
 	own.securebits = prctl(PR_GET_SECUREBITS);
 	own.nr_groups = getgroups(ARRAY_SIZE(groups), groups);
 	for (i = 0; i < own.nr_groups; i++)

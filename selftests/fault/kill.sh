@@ -17,14 +17,14 @@ now_us() { local t=${EPOCHREALTIME}; echo $((${t%.*} * 1000000 + 10#${t#*.})); }
 # run_killed DELAY_US CMD...: 0 if the kill came before the end
 run_killed()
 {
-	local delay=$1 pid
-	shift
-	"$@" >log 2>&1 </dev/null &
-	pid=$!
-	[ "$delay" = 0 ] || sleep "$(printf '%d.%06d' $((delay / 1000000)) $((delay % 1000000)))"
-	kill -KILL $pid 2>/dev/null
-	wait $pid 2>/dev/null
-	[ $? = 137 ]
+	"$here/payload/killat" "$@" >log 2>&1 </dev/null
+}
+
+# processes of the job and of crk
+left()
+{
+	pgrep -lx counter
+	pgrep -lx crkhelper
 }
 
 frozen() { grep -q 'frozen 1' "/sys/fs/cgroup/$1/cgroup.events"; }
@@ -81,13 +81,13 @@ for i in $(seq 0 $((points - 1))); do
 	fi
 	for tries in $(seq 150); do
 		: "$tries"
-		pgrep -x 'counter|crkhelper' >/dev/null || break
+		[ "$(left)" ] || break
 		sleep 0.02
 	done
-	if pgrep -x 'counter|crkhelper' >/dev/null; then
+	if [ "$(left)" ]; then
 		# the kill may have come after the start: then the job runs whole
 		if job_runs killed; then job_stop killed; continue; fi
-		echo "# killed after $((span * i / points)) us of $span: left behind: $(pgrep -lx 'counter|crkhelper' | tr '\n' ' ')"
+		echo "# killed after $((span * i / points)) us of $span: left behind: $(left | tr '\n' ' ')"
 		bad=1
 		break
 	fi
@@ -101,3 +101,4 @@ done
 echo "# $hit of $points kills came before the end of the restore"
 [ $hit -ge $((points / 3)) ] || bad=1
 result $bad "kill -9 of restore at $points points leaves nothing behind"
+exit "$failed"

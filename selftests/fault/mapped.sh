@@ -88,3 +88,4 @@ result $? "a mapped file that is gone"
 mv data.was data
 restored
 result $? "all as it was"
+exit "$failed"

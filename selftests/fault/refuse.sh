@@ -101,3 +101,4 @@ result $? "one bit of each image"
 crkhelper restore -D images -g job -d >log 2>&1 </dev/null && job_runs job
 result $? "the untouched images restore after all that"
 job_stop job
+exit "$failed"

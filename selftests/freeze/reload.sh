@@ -47,3 +47,4 @@ said=$(dmesg | tail -n +$((lines + 1)) | grep -v 'crk-test:')
 [ -z "$said" ] || { echo "# the kernel said: $said"; bad=1; }
 result $bad "rmmod is refused while the device is open; no kernel message"
 job_stop reload
+exit "$failed"

@@ -4,7 +4,7 @@
 # What the shell tests share: TAP, and a counter job that can be watched.  Sourced; needs $here, the build directory.
 
 set -u
-nr=0
+nr=0 failed=0
 here=${here:?the build directory of the tests}
 
 ok()
@@ -15,9 +15,9 @@ ok()
 
 not_ok()
 {
-	nr=$((nr + 1))
-	echo "not ok $nr $*"
+	nr=$((nr + 1)) failed=1
 	[ ! -s log ] || sed 's/^/# /' log
+	echo "not ok $nr $*"
 }
 
 # result STATUS TEXT...

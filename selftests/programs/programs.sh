@@ -59,7 +59,7 @@ job_gawk()
 
 job_perl()
 {
-	perl -e 'my %h; my $x = 1; for (1 .. 700000) { $x = ($x * 16807) % 2147483647; $h{$x % 5003} += $x; }
+	perl -e 'my %h; my $x = 1; for (1 .. 1500000) { $x = ($x * 16807) % 2147483647; $h{$x % 5003} += $x; }
 		print "$_ $h{$_}\n" for sort { $a <=> $b } keys %h;' >out/sums
 }
 
@@ -102,9 +102,10 @@ cpu_usec()
 
 fail()
 {
+	failed=1
 	echo "# $*"
-	echo "not ok $nr $c"
 	[ ! -f "$dir/log" ] || sed 's/^/# /' "$dir/log"
+	echo "not ok $nr $c"
 	crkhelper_gone
 }
 
@@ -162,8 +163,9 @@ seq 1 9000000 | head -c 64M >"$top/64M"
 [ $# = 0 ] || cases=$*
 echo "TAP version 13"
 echo "1..$(echo "$cases" | wc -w)"
-nr=0
+nr=0 failed=0
 for c in $cases; do
 	nr=$((nr + 1))
 	one_case
 done
+exit $failed
