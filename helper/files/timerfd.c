@@ -4,6 +4,7 @@
  * the wall clock keeps that point.
  */
 #include <errno.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -35,18 +36,48 @@ static uint64_t now_ns(clockid_t clock)
 	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
 }
 
+static bool is_zero(const struct timespec *ts)
+{
+	return !ts->tv_sec && !ts->tv_nsec;
+}
+
+/*
+ * A timer that is due at this moment shows that nothing is left, as one at rest does: it is given a moment to expire.
+ * One with a period that has expirations was not at rest, whatever it shows: to set it takes these away.
+ */
+static int read_left(int fd, struct itimerspec *left)
+{
+	struct pollfd expired = { .fd = fd, .events = POLLIN };
+	int tries, nr = 0;
+
+	for (tries = 0; tries < 4; tries++) {
+		/* brings a periodic timer that has expired up to date */
+		if (timerfd_gettime(fd, left))
+			return -errno;
+		if (!is_zero(&left->it_value))
+			return 0;
+		nr = poll(&expired, 1, 1);
+		if (nr > 0 && is_zero(&left->it_interval))
+			return 0;
+	}
+	if (nr > 0)
+		left->it_value.tv_nsec = 1;
+	return 0;
+}
+
 static int timerfd_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry *fe)
 {
 	TimerfdEntry *e = dump_msg(d, TimerfdEntry, timerfd_entry__init);
 	const char *text, *clockid, *ticks, *flags;
 	struct itimerspec left;
 	CrkFileEntry *extra;
+	int err;
 
 	if (!e)
 		return -ENOMEM;
-	/* first, since it brings a periodic timer that has expired up to date; fdinfo would show it as at rest */
-	if (timerfd_gettime(f->fd, &left))
-		return crk_dfile_err(-errno, f, "cannot read the time left");
+	err = read_left(f->fd, &left);		/* before the expirations, to which it adds */
+	if (err)
+		return crk_dfile_err(err, f, "cannot read the time left");
 	text = crk_dfile_fdinfo(f);
 	if (!text)
 		return -ENOMEM;

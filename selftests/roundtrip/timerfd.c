@@ -70,6 +70,25 @@ ROUNDTRIP(unread_expirations)
 	MUST_EQ(read(fd, &n, sizeof(n)), sizeof(n));	/* it goes on */
 }
 
+/* whatever the moment of the dump, it is due or nearly so */
+ROUNDTRIP(always_due)
+{
+	struct itimerspec when = { .it_value.tv_nsec = 1000, .it_interval.tv_nsec = 1000 };
+	unsigned long long n;
+	int i, fd[64];
+
+	for (i = 0; i < 64; i++) {
+		fd[i] = timerfd_create(CLOCK_MONOTONIC, 0);
+		when.it_interval.tv_nsec += 1000;
+		MUST(!timerfd_settime(fd[i], 0, &when, NULL));
+	}
+	checkpoint_here();
+	for (i = 0; i < 64; i++) {
+		MUST_EQ(read(fd[i], &n, sizeof(n)), sizeof(n));
+		MUST_EQ(read(fd[i], &n, sizeof(n)), sizeof(n));
+	}
+}
+
 ROUNDTRIP(single_one_unread)
 {
 	struct itimerspec when = { .it_value.tv_nsec = 1000000 };
