@@ -87,7 +87,21 @@ static const struct {
 	{ 47, 372, 519 },	/* recvmsg */
 	{ 43, -1, 43 },		/* accept */
 	{ 288, 364, 288 },	/* accept4 */
+	{ 299, 337, 537 },	/* recvmmsg */
+	{ -1, 417, -1 },	/* recvmmsg_time64 */
+	{ 1, 4, 1 },		/* write, to a socket with SO_SNDTIMEO */
+	{ 20, 146, 516 },	/* writev */
+	{ 44, 369, 44 },	/* sendto */
+	{ 46, 370, 518 },	/* sendmsg */
+	{ 307, 345, 538 },	/* sendmmsg */
+	{ 42, 362, 42 },	/* connect, of a unix socket */
 	{ -1, 102, -1 },	/* socketcall */
+	{ 23, 142, 23 },	/* select, whose timeout can't be written back */
+	{ -1, 82, -1 },		/* old select */
+	{ 270, 308, 270 },	/* pselect6 */
+	{ -1, 413, -1 },	/* pselect6_time64 */
+	{ 271, 309, 271 },	/* ppoll */
+	{ -1, 414, -1 },	/* ppoll_time64 */
 };
 
 static bool begins_again(u32 abi, s32 nr)
