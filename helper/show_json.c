@@ -8,6 +8,29 @@
 #include "json.h"
 #include "show.h"
 
+/* what it waits for, as far as a restart block tells */
+static void json_restart(struct json *j, const struct crk_restart *r)
+{
+	json_string(j, "restart", crk_show_restart(r->kind));
+	if (r->flags & CRK_RESTART_HAS_TIME)
+		json_int(j, "remaining_ns", r->remaining_ns);
+	switch (r->kind) {
+	case CRK_RESTART_NANOSLEEP:
+	case CRK_RESTART_CPU_NANOSLEEP:
+	case CRK_RESTART_ALARM_NANOSLEEP:
+		json_int(j, "clockid", r->clockid);
+		break;
+	case CRK_RESTART_POLL:
+		json_hex(j, "pollfds", r->uaddr);
+		json_uint(j, "nr_pollfds", r->val);
+		break;
+	case CRK_RESTART_FUTEX:
+		json_hex(j, "futex", r->uaddr);
+		json_uint(j, "value", r->val);
+		break;
+	}
+}
+
 static void json_thread(struct json *j, const struct crk_show_thread *t)
 {
 	const struct crk_rec_thread *rec = crk_show_thread_rec(t);
@@ -24,11 +47,8 @@ static void json_thread(struct json *j, const struct crk_show_thread *t)
 			json_int(j, "nr", rec->syscall_nr);
 			json_string(j, "abi", crk_show_abi(rec->syscall_abi));
 		}
-		if (rec->syscall == CRK_SYSCALL_BLOCK) {
-			json_string(j, "restart", crk_show_restart(rec->restart.kind));
-			if (rec->restart.flags & CRK_RESTART_HAS_TIME)
-				json_int(j, "remaining_ns", rec->restart.remaining_ns);
-		}
+		if (rec->syscall == CRK_SYSCALL_BLOCK)
+			json_restart(j, &rec->restart);
 		json_end(j);
 		json_hex(j, "blocked", rec->blocked);
 		json_uint(j, "utime_ns", rec->utime_ns);
