@@ -388,23 +388,12 @@ static int cgroup_wait(int cgroup_fd, const char *want)
 
 int crk_cgroup_kill(int cgroup_fd)
 {
-	struct pidset set = {};
-	int err, rounds;
-	size_t i;
+	int err = write_file_at(cgroup_fd, "cgroup.kill", "1");
 
-	err = write_file_at(cgroup_fd, "cgroup.kill", "1");
-	for (rounds = 0; err == -ENOENT && rounds < 100; rounds++) {	/* before Linux 5.14, or the root */
-		set.nr = 0;
-		err = cgroup_pids(cgroup_fd, &set);
-		for (i = 0; i < set.nr && !err; i++)
-			kill(set.pids[i], SIGKILL);
-		err = !err && set.nr ? -ENOENT : err;
-	}
-	free(set.pids);
 	if (!err)
 		err = cgroup_wait(cgroup_fd, "populated 0");
 	/* whoever started the tasks may have removed it when the last was gone */
-	return err && err != -ENODEV ? crk_err(err, "cannot kill the tasks of the cgroup") : 0;
+	return err && err != -ENODEV && err != -ENOENT ? crk_err(err, "cannot kill the tasks of the cgroup") : 0;
 }
 
 int crk_cgroup_freeze(int cgroup_fd, bool freeze)

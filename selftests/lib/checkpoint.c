@@ -385,18 +385,23 @@ static int crkhelper(struct trip *t, const char *verb, const char *args, const c
 
 /* crit reads all that is CRIU's: one interpreter for all images, since its start takes longer than the work */
 static const char crit_all[] =
-	"import sys, glob, os\n"
-	"from pycriu import cli\n"
+	"import sys, glob, os, re\n"
+	"from pycriu import cli, images\n"
 	"d = sys.argv[1]\n"
+	"def zombie(pid):\n"
+	"    core = images.load(open('%s/core-%s.img' % (d, pid), 'rb'))\n"
+	"    return core['entries'][0]['tc']['task_state'] == 3\n"
 	"def crit(*a):\n"
 	"    sys.argv = ['crit'] + list(a)\n"
 	"    try:\n"
 	"        cli.main()\n"
 	"    except BaseException as e:\n"
-	"        if isinstance(e, FileNotFoundError) and '/mm-' in str(e.filename):\n"
-	"            return\n"	/* a zombie has no memory: crit fails on CRIU's own images there */
+	/* a zombie has no memory and no files: crit ends there, with CRIU's own images too */
+	"        m = re.search('/(mm|ids|fs)-([0-9]+).img$', str(getattr(e, 'filename', '')))\n"
+	"        if m and zombie(m[2]):\n"
+	"            return\n"
 	"        if not (isinstance(e, SystemExit) and not e.code):\n"
-	"            sys.stderr.write('crit %s: %r\\n' % (' '.join(a), e))\n"
+	"            sys.stderr.write('crit %s: %r %s\\n' % (' '.join(a), e, getattr(e, 'filename', '')))\n"
 	"            os._exit(1)\n"
 	"for f in sorted(glob.glob(d + '/*.img')):\n"
 	"    b = os.path.basename(f)\n"

@@ -122,7 +122,7 @@ images_readable()
 	[ ! "${CRK_NO_CRIT-}" ] && command -v crit >/dev/null || return 0
 	for what in ps mems fds; do
 		# crit looks for the memory of zombies too
-		if ! crit x "$1" $what >"$dir/crit" 2>&1 && ! grep -q 'FileNotFoundError.*/mm-' "$dir/crit"; then
+		if ! crit x "$1" $what >"$dir/crit" 2>&1 && ! grep -q 'FileNotFoundError.*/\(mm\|ids\|fs\)-' "$dir/crit"; then
 			sed 's/^/# crit: /' "$dir/crit"
 			return 1
 		fi
