@@ -79,6 +79,11 @@ void checkpoint_here(void)
 	event_wait(name);
 }
 
+bool is_left_running(void)
+{
+	return getenv("CRK_LEFT_RUNNING");
+}
+
 void subject_fail(const char *file, int line, const char *what, int err)
 {
 	char text[1024];
@@ -442,10 +447,12 @@ static int dump(struct trip *t, bool leave_running)
 
 static int restore(struct trip *t)
 {
+	if (t->s->away)
+		sleep(t->s->away);
 	return crkhelper(t, "restore", "-d", t->s->restore_args, false);
 }
 
-static void __attribute__((noreturn)) subject_exec(struct trip *t)
+static void __attribute__((noreturn)) subject_exec(struct trip *t, bool leave_running)
 {
 	char path[PATH_MAX + 16], self[PATH_MAX] = "";
 	sigset_t none;
@@ -467,6 +474,8 @@ static void __attribute__((noreturn)) subject_exec(struct trip *t)
 	open("/dev/null", O_RDWR);
 	fd = dup(0) < 0 ? -1 : dup(0);
 	umask(022);
+	if (leave_running)
+		setenv("CRK_LEFT_RUNNING", "1", 1);
 	execl(self, self, "--subject", t->s->name, NULL);
 	_exit(98);
 }
@@ -522,7 +531,7 @@ static int trip_run(struct trip *t, bool leave_running)
 	if (pid < 0)
 		return failed(t, "fork: %s", strerror(errno));
 	if (!pid)
-		subject_exec(t);
+		subject_exec(t, leave_running);
 	while (!trip_has(t, "."))	/* it is in its cgroup and in its directory */
 		if (waitpid(pid, NULL, WNOHANG) == pid)
 			return failed(t, "the subject cannot be started");

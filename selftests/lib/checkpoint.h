@@ -34,6 +34,8 @@
 
 /* returns when the subject was dumped (and restored); only one process at a time may call it */
 void checkpoint_here(void);
+/* which of the two ways is this: is every dump one that leaves the subject running? */
+bool is_left_running(void);
 
 /* the subject fails here: in which line, what, and errno's text */
 #define MUST(cond) do {									\
@@ -97,6 +99,7 @@ struct subject {
 	void (*run)(void);
 	const char *dump_args;		/* more arguments, separated by spaces; NULL: none */
 	const char *restore_args;
+	unsigned int away;		/* seconds between each dump and its restore */
 	const char *refused;		/* the dump must be refused with a line that has this in it */
 };
 
