@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 #
 # What the shell tests share: TAP, and a counter job that can be watched.  Sourced; needs $here, the build directory.
 

@@ -7,6 +7,7 @@
 # run.  A case is a job_NAME function; what it writes below $PWD/out is the result.  "In mid-work" is when its cgroup
 # has used a third of the CPU time that the undisturbed run took.
 
+# shellcheck disable=SC2317	# cases are called by name
 set -u
 
 top=$PWD/programs
