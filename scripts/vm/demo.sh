@@ -20,8 +20,9 @@ show()
 
 processes()
 {
-	[ -e /sys/fs/cgroup/demo ] && while read -r p; do
-		ps -o pid=,ppid=,nlwp=,args= -p "$p" || :
+	[ -e /sys/fs/cgroup/demo ] || return 0
+	while read -r p; do
+		ps -o pid=,nlwp=,args= -p "$p" 2>/dev/null || :	# some are just ending
 	done </sys/fs/cgroup/demo/cgroup.procs | grep -v -e ' sleep ' -e ' mv ' | sed 's/^/    /'
 }
 
@@ -37,7 +38,8 @@ state()
 
 step "64 MiB of numbers, compressed without interruption, to compare with later"
 seq 1 9000000 | head -c 64M >in
-show xz -T2 -1 -k -c in >undisturbed.xz
+echo "\$ xz -T2 -1 -c in >undisturbed.xz"
+xz -T2 -1 -c in >undisturbed.xz
 stat -c '    %n: %s bytes' in undisturbed.xz
 whole=$(stat -c %s undisturbed.xz)
 
