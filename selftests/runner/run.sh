@@ -34,7 +34,10 @@ sweep()
 			continue
 		fi
 		comm=$(cat "$p/comm" 2>/dev/null)
-		[ "$comm" = timeout ] || echo "# $1 left behind: $pid $comm"	# busybox leaves that
+		# busybox leaves a "timeout"; of the others: what they do, for those who look for a hang
+		[ "$comm" = timeout ] ||
+			echo "# $1 left behind: $pid $comm, system call $(cut -d' ' -f1 "$p/syscall") in $(cat "$p/wchan")" \
+			     "in $(sed 's/.*:://' "$p/cgroup")"
 		kill -KILL "$pid" 2>/dev/null
 	done
 	find /sys/fs/cgroup -mindepth 1 -depth -type d -exec rmdir {} \; 2>/dev/null
