@@ -42,6 +42,7 @@ SIZE(crk_rec, 8, size);
 SIZE(crk_rec_task, 24, machine);
 SIZE(crk_restart, 40, __reserved);
 SIZE(crk_rec_thread, 216, comm);
+SIZE(crk_rec_stop, 16, report);
 SIZE(crk_rec_siginfo, 144, info);
 SIZE(crk_action, 40, __reserved);
 SIZE(crk_rec_itimer, 32, interval_ns);

@@ -142,13 +142,6 @@ static bool at_syscall_entry(struct task_struct *t)
 	return ret;
 }
 
-static u32 stop_signal(struct task_struct *t)
-{
-	if (!(t->signal->flags & SIGNAL_STOP_STOPPED) && !task_is_stopped(t))
-		return 0;
-	return t->jobctl & JOBCTL_STOP_SIGMASK ?: SIGSTOP;
-}
-
 static void thread_times(struct task_struct *t, struct crk_rec_thread *rec)
 {
 	u64 utime, stime;
@@ -184,7 +177,7 @@ static int thread_capture(const struct crk_frozen_task *e, struct crk_out *out)
 	if (test_tsk_restore_sigmask(t))
 		rec->flags |= CRK_THREAD_RESTORE_MASK;
 	rec->personality = t->personality;
-	rec->jobctl_stop = stop_signal(t);
+	crk_stop_get(t, rec);
 	rec->blocked = crk_sigset(&t->blocked);
 	rec->saved_mask = crk_sigset(&t->saved_sigmask);
 	rec->altstack_sp = t->sas_ss_sp;
@@ -342,6 +335,8 @@ static int one_capture(struct crk_job *job, u32 i, struct crk_out *out)
 	}
 	if (!ret && leader)
 		ret = mm_capture(living_thread(job->frozen, i), out);
+	if (!ret && leader)
+		ret = crk_capture_stop(e->task, out);
 	if (!ret && (leader || e->stack))
 		ret = crk_capture_signals(job, e->task, leader, out);
 	return ret;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Types that the files of the restore half share: the gate, the tasks that wait behind it, and the memory program that
- * a process runs before it waits.  Nothing outside threads.c, set.c, program.c, ops.c, fill.c, process.c, timers.c and
- * records.c needs them.
+ * a process runs before it waits.  Nothing outside threads.c, set.c, stop.c, program.c, ops.c, fill.c, process.c,
+ * timers.c and records.c needs them.
  */
 #ifndef _CRK_RESTORE_H
 #define _CRK_RESTORE_H
@@ -87,6 +87,7 @@ struct crk_proc {
  * @ready: has its state
  * @let_go: went through the open gate
  * @state: what CRK_IOC_SET gave; applied by the task itself when it leaves
+ * @stop: the same, of a leader: job control of its process
  */
 struct crk_parked {
 	struct callback_head work;
@@ -102,6 +103,7 @@ struct crk_parked {
 	bool ready;
 	bool let_go;
 	struct crk_rec_thread state;
+	struct crk_rec_stop stop;
 };
 
 /* one record of a memory program with what its check took hold of */
@@ -178,6 +180,11 @@ void crk_files_close(u32 from);
 /* timers.c: CRK_REC_ITIMER, CRK_REC_POSIX_TIMER */
 int crk_timer_check(const struct crk_rec *rec, struct crk_log *log);
 int crk_timers_start(struct crk_prog *prog);
+
+/* stop.c */
+int crk_stop_check(const struct crk_rec_stop *in, struct crk_log *log);
+int crk_stop_check_thread(const struct crk_rec_thread *in, struct crk_log *log);
+void crk_stop_set(struct crk_gate *gate, struct crk_parked *leader);	/* the gate is about to open */
 
 /* records.c: both return ERR_PTR(), crk_rec_next() NULL at the end; *pos starts as 0 */
 void *crk_recs_copy(u64 uptr, u64 len, struct crk_log *log);

@@ -21,6 +21,7 @@
 struct thread_recs {
 	struct crk_rec_task task;
 	struct crk_rec_thread thread;
+	struct crk_rec_stop stop;
 	bool has_thread;
 	u32 nr_sets;
 	const struct crk_rec_regset *sets[CRK_MAX_SETS];
@@ -55,6 +56,8 @@ static int thread_rec_add(struct thread_recs *tr, const struct crk_rec *rec, str
 			return crk_log(log, -EINVAL, "tid %d: two thread records", tr->task.tid);
 		tr->has_thread = true;
 		return crk_rec_get(rec, &tr->thread, sizeof(tr->thread), log);
+	case CRK_REC_STOP:
+		return crk_rec_get(rec, &tr->stop, sizeof(tr->stop), log) ?: crk_stop_check(&tr->stop, log);
 	default:
 		return 0;		/* of the process, or of a newer dump */
 	}
@@ -74,6 +77,7 @@ static int thread_recs_get(const void *recs, u64 len, u64 *pos, struct thread_re
 			       rec->type);
 	tr->nr_sets = 0;
 	tr->has_thread = false;
+	memset(&tr->stop, 0, sizeof(tr->stop));
 	ret = crk_rec_get(rec, &tr->task, sizeof(tr->task), log);
 	for (next = *pos; !ret; *pos = next) {
 		rec = crk_rec_next(recs, len, &next, log);
@@ -111,7 +115,8 @@ static int thread_check(const struct thread_recs *tr, struct crk_log *log)
 	s32 tid = tr->task.tid;
 	int ret;
 
-	if (in->flags & ~(CRK_THREAD_RESTORE_MASK | CRK_THREAD_COMPAT | CRK_THREAD_ADDR32 | CRK_THREAD_KEYRING))
+	if (in->flags & ~(CRK_THREAD_RESTORE_MASK | CRK_THREAD_COMPAT | CRK_THREAD_ADDR32 | CRK_THREAD_KEYRING |
+			  CRK_THREAD_STOPPED | CRK_THREAD_STOPPING))
 		return crk_log(log, -EINVAL, "tid %d: unknown flags %#x", tid, in->flags);
 	if (in->altstack_flags & ~(SS_ONSTACK | SS_DISABLE | SS_AUTODISARM))
 		return crk_log(log, -EINVAL, "tid %d: unknown signal stack flags %#x", tid, in->altstack_flags);
@@ -119,6 +124,9 @@ static int thread_check(const struct thread_recs *tr, struct crk_log *log)
 	    !user_addr_ok(in->robust_list) || !user_addr_ok(in->compat_robust_list) ||
 	    in->altstack_sp != (unsigned long)in->altstack_sp || in->altstack_size != (size_t)in->altstack_size)
 		return crk_log(log, -EINVAL, "tid %d: a pointer is not a user address", tid);
+	ret = crk_stop_check_thread(in, log);
+	if (ret)
+		return crk_log(log, ret, "tid %d: its job control state is wrong", tid);
 	ret = rseq_check(in);
 	if (ret)
 		return crk_log(log, ret, "tid %d: rseq area at %#llx of %u bytes can't be used here", tid, in->rseq,
@@ -252,6 +260,7 @@ static int one_apply(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 				       tr->sets[i]->note, tr->sets[i]->len, ret);
 	}
 	p->state = tr->thread;
+	p->stop = tr->stop;
 	gate->nr_ready += !p->ready;
 	p->ready = true;
 	return 0;

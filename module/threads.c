@@ -453,6 +453,18 @@ static int gate_arm(struct crk_gate *gate, struct crk_log *log)
 				   READ_ONCE(gate->state) == CRK_GATE_DEAD) ? -EINTR : 0;
 }
 
+static void gate_open(struct crk_gate *gate)
+{
+	struct crk_parked *p;
+	unsigned long tid;
+
+	lockdep_assert_held(&gate->lock);
+	xa_for_each(&gate->tasks, tid, p)
+		if (thread_group_leader(p->task))
+			crk_stop_set(gate, p);
+	WRITE_ONCE(gate->state, CRK_GATE_OPEN);
+}
+
 int crk_go(struct crk_job *job, struct crk_go *cmd, struct crk_log *log)
 {
 	struct crk_gate *gate = job->gate;
@@ -470,7 +482,7 @@ int crk_go(struct crk_job *job, struct crk_go *cmd, struct crk_log *log)
 		ret = gate_ready(gate, log);
 		if (ret)
 			return ret;
-		WRITE_ONCE(gate->state, CRK_GATE_OPEN);
+		gate_open(gate);
 		job->state = CRK_JOB_DONE;
 	}
 	wake_up_all(&gate->wq);

@@ -728,8 +728,8 @@ struct crk_wait {
  * struct crk_set - CRK_IOC_SET: give parked threads their state
  * @size: sizeof(struct crk_set) as the caller knows it
  * @flags: 0
- * @recs_uptr: per thread CRK_REC_TASK, then CRK_REC_REGSET and CRK_REC_THREAD, as CRK_IOC_CAPTURE gave them;
- *	records of the process among them are skipped
+ * @recs_uptr: per thread CRK_REC_TASK, then CRK_REC_REGSET and CRK_REC_THREAD, as CRK_IOC_CAPTURE gave them, and
+ *	CRK_REC_STOP of a leader; other records of the process among them are skipped
  * @recs_len: bytes at @recs_uptr
  * @log_uptr: the reason of a failure as text; may be 0
  * @log_size: bytes at @log_uptr

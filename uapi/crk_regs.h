@@ -20,6 +20,7 @@
 #define CRK_REC_ITIMER		7	/* struct crk_rec_itimer */
 #define CRK_REC_POSIX_TIMER	8	/* struct crk_rec_posix_timer */
 #define CRK_REC_CREDS		9	/* struct crk_rec_creds */
+#define CRK_REC_STOP		10	/* struct crk_rec_stop */
 
 /**
  * struct crk_rec - head of every record
@@ -115,6 +116,8 @@ struct crk_restart {
 #define CRK_THREAD_COMPAT	(1U << 1)	/* 32-bit code segment */
 #define CRK_THREAD_ADDR32	(1U << 2)	/* 32-bit address limit */
 #define CRK_THREAD_KEYRING	(1U << 3)
+#define CRK_THREAD_STOPPED	(1U << 4)	/* sleeps in a group stop */
+#define CRK_THREAD_STOPPING	(1U << 5)	/* a group stop waits for it: asleep where it can't stop yet (vfork) */
 
 /**
  * struct crk_rec_thread - CRK_REC_THREAD: what a register set can't tell of a thread
@@ -128,7 +131,7 @@ struct crk_restart {
  * @altstack_sp: sigaltstack(2)
  * @altstack_size: bytes
  * @altstack_flags: SS_*
- * @jobctl_stop: signal of the group stop, 0 if none
+ * @jobctl_stop: signal of the group stop, 0 if neither CRK_THREAD_STOPPED nor CRK_THREAD_STOPPING
  * @set_child_tid: pointer given to clone with CLONE_CHILD_SETTID
  * @clear_child_tid: set_tid_address(2)
  * @robust_list: set_robust_list(2)
@@ -172,6 +175,22 @@ struct crk_rec_thread {
 	__aligned_u64 utime_ns;
 	__aligned_u64 stime_ns;
 	__u8 comm[16];
+};
+
+#define CRK_STOP_STOPPED	(1U << 0)	/* all threads have stopped */
+#define CRK_STOP_CONTINUED	(1U << 1)	/* was continued, the parent has not waited for it with WCONTINUED */
+#define CRK_STOP_TELL_STOPPED	(1U << 2)	/* the parent's SIGCHLD for it is still to be sent */
+#define CRK_STOP_TELL_CONTINUED	(1U << 3)
+
+/**
+ * struct crk_rec_stop - CRK_REC_STOP: job control of a process; there is none if all is 0
+ * @flags: CRK_STOP_*
+ * @report: signal that waitpid() with WUNTRACED gives the parent; 0 if it has had it
+ */
+struct crk_rec_stop {
+	struct crk_rec rec;
+	__u32 flags;
+	__u32 report;
 };
 
 #define CRK_SIGINFO_PROCESS	(1U << 0)	/* pending for the process, else for the thread */
