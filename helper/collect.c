@@ -40,17 +40,29 @@ struct crk_dproc *crk_dump_proc(struct crk_dump *d, pid_t pid)
 	return NULL;
 }
 
+/* the kernel's own way leads over the leader, which has no files any more when it has exited */
+int crk_dump_getfd(const struct crk_dump *d, const struct crk_dproc *p, int fd)
+{
+	if (p->live == p->leader)
+		return syscall(SYS_pidfd_getfd, p->pidfd, fd, 0);
+	fd = crk_dev_fd_get(d->dev, p->live->tid, fd);
+	if (fd >= 0)
+		return fd;
+	errno = -fd;
+	return -1;
+}
+
 /* ---- tasks ---- */
 
 static int proc_open(struct crk_dproc *p)
 {
 	char path[32];
 
-	snprintf(path, sizeof(path), "/proc/%d", p->pid);
+	snprintf(path, sizeof(path), "/proc/%d", p->live->tid);
 	p->procfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (p->procfd < 0)
 		return crk_err(-errno, "%s", path);
-	if (p->zombie)
+	if (p->zombie || p->live != p->leader)
 		return 0;
 	p->pidfd = syscall(SYS_pidfd_open, p->pid, 0);
 	return p->pidfd < 0 ? crk_err(-errno, "pid %d (%s)", p->pid, COMM(p)) : 0;
@@ -59,13 +71,13 @@ static int proc_open(struct crk_dproc *p)
 /* objects are shared within families, so most searches end at the parent; the rest meets few candidates */
 static struct crk_dproc *earlier_with(struct crk_dump *d, struct crk_dproc *p, size_t id_off)
 {
-	uint64_t id = *(const uint64_t *)((const char *)p->leader + id_off);
+	uint64_t id = *(const uint64_t *)((const char *)p->live + id_off);
 	struct crk_dproc *q;
 
 	if (!id)
 		return NULL;
 	for (q = d->procs; q < p; q++)
-		if (*(const uint64_t *)((const char *)q->leader + id_off) == id)
+		if (*(const uint64_t *)((const char *)q->live + id_off) == id)
 			return q;
 	return NULL;
 }
@@ -83,9 +95,6 @@ static int refuse_thread(const struct crk_dump *d, const struct crk_dproc *p, co
 	if (t->flags & CRK_TASK_SECCOMP)
 		return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: seccomp filters are not supported", p->pid, COMM(p),
 				t->tid);
-	if (t->flags & CRK_TASK_DEAD)
-		return crk_fail(-EOPNOTSUPP, "pid %d (%s): its first thread has exited, others go on: not supported",
-				p->pid, COMM(p));
 	for (i = 0; i < d->nr_tasks && t->tracer_tid; i++)
 		if (d->tasks[i].tid == t->tracer_tid)
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: traced by pid %d of the same tree: not supported",
@@ -141,7 +150,8 @@ static int refuse_process(struct crk_dump *d, struct crk_dproc *p)
 	for (i = 0; i < p->nr_threads; i++) {
 		const struct crk_task *t = p->leader + i;
 
-		if (!p->zombie && (t->files_id != p->leader->files_id || t->fs_id != p->leader->fs_id))
+		if (!p->zombie && !(t->flags & CRK_TASK_DEAD) &&
+		    (t->files_id != p->live->files_id || t->fs_id != p->live->fs_id))
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: has open files or a working directory of its own",
 					p->pid, COMM(p), t->tid);
 		if (t->flags & CRK_TASK_VFORK && !(t->flags & CRK_TASK_ZOMBIE))
@@ -173,11 +183,14 @@ int crk_collect_tasks(struct crk_dump *d)
 		if (t->tid != t->tgid) {
 			if (!d->nr_procs || d->procs[d->nr_procs - 1].pid != t->tgid)
 				return crk_fail(-ESTALE, "tid %d: its process %d is not in the cgroup", t->tid, t->tgid);
-			d->procs[d->nr_procs - 1].nr_threads++;
+			p = &d->procs[d->nr_procs - 1];
+			p->nr_threads++;
+			if (p->live->flags & CRK_TASK_DEAD)
+				p->live = t;
 			continue;
 		}
 		p = &d->procs[d->nr_procs++];
-		p->leader = t;
+		p->leader = p->live = t;
 		p->nr_threads = 1;
 		p->pid = t->tgid;
 		p->zombie = t->flags & CRK_TASK_ZOMBIE;
@@ -307,11 +320,11 @@ int crk_collect_capture(struct crk_dump *d)
 			continue;
 		err = refuse_machine(p, info.out_machine);
 		if (!err)
-			err = crk_dev_vmas(d->dev, p->pid, &p->vmas, &p->nr_vmas);
+			err = crk_dev_vmas(d->dev, p->live->tid, &p->vmas, &p->nr_vmas);
 		if (!err)
 			err = refuse_mappings(p);
 		if (!err && !p->files_of)
-			err = crk_dev_files(d->dev, p->pid, &p->fds, &p->nr_fds);
+			err = crk_dev_files(d->dev, p->live->tid, &p->fds, &p->nr_fds);
 	}
 	return err;
 }

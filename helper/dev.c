@@ -266,6 +266,14 @@ int crk_dev_files(int dev, pid_t pid, struct crk_fd **ret, size_t *nr_ret)
 	return 0;
 }
 
+int crk_dev_fd_get(int dev, pid_t tid, int fd)
+{
+	struct crk_fd_get cmd = { .size = sizeof(cmd), .pid = tid, .fd = fd };
+	int ret = dev_ioctl(dev, CRK_IOC_FD_GET, &cmd);
+
+	return ret ? ret : cmd.out_fd;
+}
+
 int crk_dev_queue(int dev, int fd, uint32_t **ret, size_t *nr_ret)
 {
 	struct crk_queue cmd = { .size = sizeof(cmd), .fd = fd };

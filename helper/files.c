@@ -123,7 +123,7 @@ static int fd_dump(struct crk_dump *d, struct crk_dproc *p, const struct crk_fd 
 		err = link_read(d, df, p->procfd, path);
 		if (err)
 			return crk_err(err, "pid %d (%s) fd %u", p->pid, (const char *)p->leader->comm, facts->fd);
-		df->f.fd = syscall(SYS_pidfd_getfd, p->pidfd, facts->fd, 0);
+		df->f.fd = crk_dump_getfd(d, p, facts->fd);
 		if (df->f.fd < 0 || fstat(df->f.fd, &df->f.st))
 			return crk_dfile_err(-errno, &df->f, "cannot be read");
 		err = file_dump(d, df);

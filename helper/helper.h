@@ -59,10 +59,11 @@ struct crk_dump;
 struct crk_dproc {
 	const struct crk_task *leader;	/* and its other threads behind it */
 	size_t nr_threads;
+	const struct crk_task *live;	/* a thread that has memory and files: the leader, unless it has exited */
 	pid_t pid;
 	bool zombie;
-	int pidfd;			/* -1 for zombies */
-	int procfd;			/* /proc/PID, O_PATH */
+	int pidfd;			/* -1 for zombies and those without a living leader */
+	int procfd;			/* /proc/TID of @live, O_PATH */
 	/* records of CRK_IOC_CAPTURE; one pointer and length per thread, the leader's with the process's records */
 	const struct crk_rec **recs;
 	size_t *recs_len;
@@ -97,6 +98,8 @@ struct crk_dump {
 
 /* next record of @type in a thread's records, after @prev (NULL: the first); NULL if there is none */
 const void *crk_rec_find(const struct crk_rec *recs, size_t len, uint32_t type, const void *prev);
+/* an open file of @p: our duplicate, or -1 and errno */
+int crk_dump_getfd(const struct crk_dump *d, const struct crk_dproc *p, int fd);
 struct crk_dproc *crk_dump_proc(struct crk_dump *d, pid_t pid);	/* NULL if not in the dump */
 
 /* ---- files ---- */
@@ -264,6 +267,7 @@ int crk_dev_vmas(int dev, pid_t pid, struct crk_vma **ret, size_t *nr_ret);	/* m
 int crk_dev_pages(int dev, struct crk_pagerun *cmd);				/* one call, cursor in cmd->start */
 int crk_dev_read(int dev, pid_t pid, int file_fd, uint64_t off, const struct crk_range *ranges, uint32_t nr);
 int crk_dev_files(int dev, pid_t pid, struct crk_fd **ret, size_t *nr_ret);	/* malloc'ed */
+int crk_dev_fd_get(int dev, pid_t tid, int fd);				/* here, or negative errno */
 int crk_dev_queue(int dev, int fd, uint32_t **ret, size_t *nr_ret);		/* malloc'ed */
 int crk_dev_restore(int dev, uint32_t nr_tasks);
 int crk_dev_program(int dev, struct crk_program *cmd);				/* returns only on failure */

@@ -316,6 +316,8 @@ static int check_kernel(struct crk_rst *r)
 								      CRK_REC_THREAD, NULL);
 			const char *what = NULL;
 
+			if (head->flags & CRK_TASK_DEAD)
+				continue;
 			if (!t)
 				return crk_fail(-EBADMSG, "crk-core-%d.img has no record of the thread", p->threads[i].tid);
 			if (head->machine != info.out_machine && !(info.out_features & CRK_FEAT_COMPAT))

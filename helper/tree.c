@@ -175,6 +175,9 @@ static int proc_complete(struct crk_rst *r, struct crk_rproc *p)
 	ret = ret ?: crk_props_thread(r, p, &p->threads[0]);
 	if (ret)
 		return ret;
+	/* a leader that exits again gets no state from the module, which would name it */
+	if (((const struct crk_rec_task *)p->threads[0].recs)->flags & CRK_TASK_DEAD)
+		prctl(PR_SET_NAME, crk_rproc_comm(p));
 	crk_sync_close_last(r, p);
 	return crk_mem_run(r, p);
 }

@@ -22,6 +22,8 @@ SIZE(crk_vmas, CRK_VMAS_SIZE_VER0, start);
 SIZE(crk_pagerun, CRK_PAGERUN_SIZE_VER0, out_nr_ids);
 SIZE(crk_read, CRK_READ_SIZE_VER0, __reserved2);
 SIZE(crk_files, CRK_FILES_SIZE_VER0, __reserved);
+SIZE(crk_queue, CRK_QUEUE_SIZE_VER0, __reserved);
+SIZE(crk_fd_get, CRK_FD_GET_SIZE_VER0, __reserved);
 SIZE(crk_restore, CRK_RESTORE_SIZE_VER0, __reserved);
 SIZE(crk_program, CRK_PROGRAM_SIZE_VER0, out_bad_op);
 SIZE(crk_park, CRK_PARK_SIZE_VER0, flags);
@@ -39,7 +41,7 @@ SIZE(crk_op, CRK_OP_SIZE_VER0, __reserved);
 
 /* records: their members stay where they are */
 SIZE(crk_rec, 8, size);
-SIZE(crk_rec_task, 24, machine);
+SIZE(crk_rec_task, 32, __reserved);
 SIZE(crk_restart, 40, __reserved);
 SIZE(crk_rec_thread, 216, comm);
 SIZE(crk_rec_stop, 16, report);

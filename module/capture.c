@@ -78,6 +78,8 @@ static int task_capture(const struct crk_frozen_task *e, struct crk_out *out)
 	rec->tid = task_pid_vnr(t);
 	rec->tgid = task_tgid_vnr(t);
 	rec->flags = crk_task_flags(e);
+	if (rec->flags & CRK_TASK_DEAD)
+		rec->exit_code = crk_task_exit_code(t);
 	rec->machine = e->stack ? crk_arch.view_machine(t) : crk_arch.machine;
 	return 0;
 }
@@ -330,9 +332,9 @@ static int one_capture(struct crk_job *job, u32 i, struct crk_out *out)
 		ret = thread_capture(e, out);
 		if (!ret)
 			ret = regsets_capture(e->task, out);
-		if (!ret)
-			ret = creds_capture(job, e->task, out);
 	}
+	if (!ret && (leader || e->stack))
+		ret = creds_capture(job, e->task, out);
 	if (!ret && leader)
 		ret = mm_capture(living_thread(job->frozen, i), out);
 	if (!ret && leader)

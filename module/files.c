@@ -100,6 +100,48 @@ int crk_files(struct crk_job *job, struct crk_files *cmd)
 	return ret;
 }
 
+struct fd_wanted {
+	unsigned int fd;
+	struct file *file;
+};
+
+/* under files->file_lock; the walk begins at the number that is wanted, and ends with the first that is there */
+static int file_get(const void *arg, struct file *file, unsigned int fd)
+{
+	struct fd_wanted *wanted = (struct fd_wanted *)arg;
+
+	if (fd == wanted->fd)
+		wanted->file = get_file(file);
+	return 1;
+}
+
+int crk_fd_get(struct crk_job *job, struct crk_fd_get *cmd)
+{
+	struct fd_wanted wanted = { .fd = cmd->fd };
+	struct task_struct *t;
+	int ret;
+
+	cmd->out_fd = -1;
+	if (cmd->flags || cmd->fd > INT_MAX)
+		return -EINVAL;
+	t = crk_frozen_task_get(job, cmd->pid);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+	task_lock(t);
+	if (t->files)
+		iterate_fd(t->files, cmd->fd, file_get, &wanted);
+	task_unlock(t);
+	put_task_struct(t);
+	if (!wanted.file)
+		return -EBADF;
+	ret = crk_receive_fd(wanted.file, O_CLOEXEC);
+	fput(wanted.file);
+	if (ret < 0)
+		return ret;
+	cmd->out_fd = ret;
+	return 0;
+}
+
 int crk_queue(struct crk_queue *cmd)
 {
 	u32 *lens __free(kvfree) = NULL;

@@ -73,6 +73,7 @@ const char *crk_guard_off(void);	/* why there is no guard; NULL if there is */
 
 /* tasks.c */
 u32 crk_task_flags(const struct crk_frozen_task *e);
+u32 crk_task_exit_code(struct task_struct *t);		/* of one that has exited, as wait4() gives it */
 
 /* lock the signal handlers of @t, which may be about to die; false if it has none any more */
 bool crk_sighand_lock(struct task_struct *t, struct sighand_struct **sighand);

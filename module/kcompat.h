@@ -58,6 +58,16 @@ static inline u64 crk_cap_bits(const kernel_cap_t *cap)
 #define file_close_fd	close_fd_get_file
 #endif
 
+/* ---- linux/file.h ---- */
+
+/* 4e94ddfe2aab ("file: remove __receive_fd()") (v6.8) gave it a place for the number */
+#include <linux/file.h>
+#if CRK_SINCE(6, 8)
+#define crk_receive_fd(file, flags)	receive_fd(file, NULL, flags)
+#else
+#define crk_receive_fd(file, flags)	receive_fd(file, flags)
+#endif
+
 /* ---- linux/filelock.h ---- */
 
 /* 5970e15dbcfe ("filelock: move file locking definitions to separate header file") (v6.3) */

@@ -26,6 +26,7 @@ union crk_cmd {
 	struct crk_read read;
 	struct crk_files files;
 	struct crk_queue queue;
+	struct crk_fd_get fd_get;
 	struct crk_restore restore;
 	struct crk_program program;
 	struct crk_park park;
@@ -83,6 +84,7 @@ RUN(pages, crk_pages(job, &cmd->pages))
 RUN(read, crk_read(job, &cmd->read, log))
 RUN(files, crk_files(job, &cmd->files))
 RUN(queue, crk_queue(&cmd->queue))
+RUN(fd_get, crk_fd_get(job, &cmd->fd_get))
 RUN(program, crk_program(job, &cmd->program, log))
 RUN(park, crk_park(job, &cmd->park))
 RUN(wait, crk_wait(job, &cmd->wait, log))
@@ -133,6 +135,7 @@ static const struct crk_ioctl crk_ioctls[] = {
 	ROW(READ, run_read, crk_read, CRK_READ_SIZE_VER0, OPENER | FROZEN, LOG(crk_read), RES2(crk_read)),
 	ROW(FILES, run_files, crk_files, CRK_FILES_SIZE_VER0, OPENER | FROZEN, RES(crk_files)),
 	ROW(QUEUE, run_queue, crk_queue, CRK_QUEUE_SIZE_VER0, OPENER | FROZEN, RES(crk_queue)),
+	ROW(FD_GET, run_fd_get, crk_fd_get, CRK_FD_GET_SIZE_VER0, OPENER | FROZEN, RES(crk_fd_get)),
 	ROW(RESTORE, run_restore, crk_restore, CRK_RESTORE_SIZE_VER0, OPENER, RES(crk_restore)),
 	ROW(PROGRAM, run_program, crk_program, CRK_PROGRAM_SIZE_VER0, RESTORED, LOG(crk_program)),
 	ROW(PARK, run_park, crk_park, CRK_PARK_SIZE_VER0, RESTORED),

@@ -86,6 +86,7 @@ int crk_pages(struct crk_job *job, struct crk_pagerun *cmd);
 int crk_read(struct crk_job *job, struct crk_read *cmd, struct crk_log *log);
 int crk_files(struct crk_job *job, struct crk_files *cmd);
 int crk_queue(struct crk_queue *cmd);
+int crk_fd_get(struct crk_job *job, struct crk_fd_get *cmd);
 
 /* restart.c: restart blocks by name, both ways */
 void crk_restart_get(struct task_struct *t, struct crk_restart *out);
@@ -157,6 +158,7 @@ struct crk_arch_ops {
 	long (*sys_prctl)(int option, unsigned long a2, unsigned long a3, unsigned long a4, unsigned long a5);
 	long (*sys_setitimer)(int which, unsigned long new_uptr);
 	long (*sys_timer_settime)(int id, int flags, unsigned long new_uptr);
+	long (*sys_exit)(int code);	/* does not return; NULL or an error: it can't */
 	/* map the vDSO of @kind so that its first mapping starts at @addr */
 	int (*map_vdso)(u32 kind, unsigned long addr);
 };

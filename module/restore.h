@@ -19,7 +19,7 @@
 
 enum crk_gate_state {
 	CRK_GATE_CLOSED,	/* tasks come and wait */
-	CRK_GATE_ARMING,	/* leaders start their timers, nobody leaves yet */
+	CRK_GATE_ARMING,	/* leaders start their timers, those that had exited do so; nobody else leaves yet */
 	CRK_GATE_OPEN,		/* all go; nothing can fail any more */
 	CRK_GATE_DEAD,		/* one failed: all are being killed */
 };
@@ -35,11 +35,13 @@ enum crk_gate_state {
  * @nr_timers: leaders with timers to start
  * @nr_started: those of them that did
  * @nr_left: tasks that are through
+ * @nr_dead: leaders that exit while the gate is %CRK_GATE_ARMING
+ * @dead: those, by global tid; holds references
  * @tasks: struct crk_parked by global tid
  * @procs: struct crk_proc by global tgid
  * @opener_wq: the opener, in CRK_IOC_WAIT and CRK_IOC_GO
  * @timer_wq: leaders with timers, until %CRK_GATE_ARMING
- * @wq: all parked tasks, until %CRK_GATE_OPEN
+ * @wq: all parked tasks, until %CRK_GATE_OPEN; leaders that exit, until %CRK_GATE_ARMING
  * @fail_pid: the process that failed first, NULL if none
  * @fail_err: negative errno
  * @fail_op: index of its record, or %CRK_NO_OP
@@ -55,6 +57,8 @@ struct crk_gate {
 	u32 nr_timers;
 	u32 nr_started;
 	u32 nr_left;
+	u32 nr_dead;
+	struct xarray dead;
 	struct xarray tasks;
 	struct xarray procs;
 	wait_queue_head_t opener_wq;
@@ -88,6 +92,8 @@ struct crk_proc {
  * @let_go: went through the open gate
  * @state: what CRK_IOC_SET gave; applied by the task itself when it leaves
  * @stop: the same, of a leader: job control of its process
+ * @dead: a leader that had exited, with @exit_code
+ * @pdeath_signal: kept for it while leaders exit
  */
 struct crk_parked {
 	struct callback_head work;
@@ -104,6 +110,9 @@ struct crk_parked {
 	bool let_go;
 	struct crk_rec_thread state;
 	struct crk_rec_stop stop;
+	bool dead;
+	u32 exit_code;
+	int pdeath_signal;
 };
 
 /* one record of a memory program with what its check took hold of */

@@ -10,6 +10,7 @@
 #include <linux/delay.h>
 #include <linux/elf.h>
 #include <linux/regset.h>
+#include <linux/sched/task.h>
 #include <linux/signal.h>
 #include <linux/uaccess.h>
 
@@ -205,6 +206,17 @@ static int off_cpu_wait(struct task_struct *t)
 	return 0;
 }
 
+/* a leader that exits alone; a signal would have ended the others too */
+static int dead_check(const struct thread_recs *tr, struct task_struct *t, struct crk_log *log)
+{
+	if (!thread_group_leader(t) || get_nr_threads(t) < 2 || tr->has_thread || tr->nr_sets)
+		return crk_log(log, -EINVAL, "tid %d: is no leader that can exit before its threads", tr->task.tid);
+	if (!crk_arch.sys_exit || tr->task.exit_code & ~0xff00)
+		return crk_log(log, -EOPNOTSUPP, "tid %d: cannot end with exit code %#x before its threads",
+			       tr->task.tid, tr->task.exit_code);
+	return 0;
+}
+
 static int one_check(struct crk_gate *gate, struct thread_recs *tr, struct crk_log *log)
 {
 	struct crk_parked *p = parked_find(gate, tr->task.tid);
@@ -212,6 +224,8 @@ static int one_check(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 
 	if (!p || !p->parked)
 		return crk_log(log, -ESRCH, "tid %d: no such parked thread", tr->task.tid);
+	if (tr->task.flags & CRK_TASK_DEAD)
+		return dead_check(tr, p->task, log);
 	if (!tr->has_thread)
 		return crk_log(log, -EINVAL, "tid %d: no thread record", tr->task.tid);
 	ret = thread_check(tr, log);
@@ -239,6 +253,29 @@ static void sets_sort(struct thread_recs *tr)
 			swap(tr->sets[j - 1], tr->sets[j]);
 }
 
+static void parked_is_ready(struct crk_gate *gate, struct crk_parked *p)
+{
+	gate->nr_ready += !p->ready;
+	p->ready = true;
+}
+
+static int dead_apply(struct crk_gate *gate, struct crk_parked *p, u32 exit_code)
+{
+	int ret;
+
+	p->exit_code = exit_code;
+	if (!p->dead) {
+		ret = xa_insert(&gate->dead, p->tid, p->task, GFP_KERNEL_ACCOUNT);
+		if (ret)
+			return ret;
+		get_task_struct(p->task);
+		gate->nr_dead++;
+		p->dead = true;
+	}
+	parked_is_ready(gate, p);
+	return 0;
+}
+
 static int one_apply(struct crk_gate *gate, struct thread_recs *tr, struct crk_log *log)
 {
 	struct crk_parked *p = parked_find(gate, tr->task.tid);
@@ -249,6 +286,9 @@ static int one_apply(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 
 	if (!p)
 		return crk_log(log, -ESRCH, "tid %d: was killed", tr->task.tid);
+	p->stop = tr->stop;
+	if (tr->task.flags & CRK_TASK_DEAD)
+		return dead_apply(gate, p, tr->task.exit_code);
 	view = task_user_regset_view(p->task);
 	sets_sort(tr);
 	for (i = 0; i < tr->nr_sets; i++) {
@@ -260,9 +300,7 @@ static int one_apply(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 				       tr->sets[i]->note, tr->sets[i]->len, ret);
 	}
 	p->state = tr->thread;
-	p->stop = tr->stop;
-	gate->nr_ready += !p->ready;
-	p->ready = true;
+	parked_is_ready(gate, p);
 	return 0;
 }
 

@@ -58,7 +58,7 @@ u32 crk_task_flags(const struct crk_frozen_task *e)
 }
 
 /* as wait4() gives it */
-static u32 task_exit_code(struct task_struct *t)
+u32 crk_task_exit_code(struct task_struct *t)
 {
 	return t->signal->flags & SIGNAL_GROUP_EXIT ? t->signal->group_exit_code : t->exit_code;
 }
@@ -114,8 +114,8 @@ static void task_get(struct crk_job *job, const struct crk_frozen_task *e, struc
 	get_pids(job, t, out);
 	get_ids(job, t, out);
 	out->flags = crk_task_flags(e);
-	if (out->flags & CRK_TASK_ZOMBIE)
-		out->exit_code = task_exit_code(t);
+	if (out->flags & (CRK_TASK_ZOMBIE | CRK_TASK_DEAD))
+		out->exit_code = crk_task_exit_code(t);
 	out->exit_signal = thread_group_leader(t) ? t->exit_signal : -1;
 	out->start_ns = t->start_boottime;
 	task_cputime_adjusted(t, &utime, &stime);

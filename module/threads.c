@@ -12,6 +12,7 @@
  * then, in the kernel's own text, drops the module.
  */
 #include <linux/anon_inodes.h>
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
@@ -275,15 +276,20 @@ static bool timers_start(struct crk_gate *gate, struct crk_parked *p)
 	return true;
 }
 
+static bool gate_is_over(const struct crk_gate *gate, const struct crk_parked *p)
+{
+	return READ_ONCE(gate->state) >= (READ_ONCE(p->dead) ? CRK_GATE_ARMING : CRK_GATE_OPEN);
+}
+
 static bool gate_wait(struct crk_gate *gate, struct crk_parked *p)
 {
 	if (p->prog && p->prog->nr_timers && !timers_start(gate, p))
 		return false;
 	/* a task that is killed when the gate is open already was let go: it dies with its own state */
-	(void)wait_event_killable(gate->wq, READ_ONCE(gate->state) >= CRK_GATE_OPEN);
+	(void)wait_event_killable(gate->wq, gate_is_over(gate, p));
 
 	guard(mutex)(&gate->lock);
-	p->let_go = gate->state == CRK_GATE_OPEN;
+	p->let_go = gate->state == (p->dead ? CRK_GATE_ARMING : CRK_GATE_OPEN);
 	return p->let_go;
 }
 
@@ -319,14 +325,31 @@ static void state_apply(const struct crk_rec_thread *in)
 	crk_arch.set_finish(in);
 }
 
+/*
+ * A leader that had exited does so again.  It never comes back here, so that its stack may name our text when that is
+ * gone; our file is closed in the kernel's own text, since what is deferred runs on the way.
+ */
+static void leader_exit_work(struct callback_head *work)
+{
+	struct crk_parked *p = container_of(work, struct crk_parked, work);
+	int code = p->exit_code >> 8;
+
+	crk_parked_leave(p);
+	crk_arch.sys_exit(code);
+}
+
 void crk_park_work(struct callback_head *work)
 {
 	struct crk_parked *p = container_of(work, struct crk_parked, work);
 	struct crk_gate *gate = p->job->gate;
 
 	crk_user_pointers_drop();
-	if (gate_enter(gate, p) && gate_wait(gate, p))
+	if (gate_enter(gate, p) && gate_wait(gate, p)) {
+		/* by a work of its own: those that came with this one must not be lost */
+		if (p->dead && !crk_parked_queue(p, leader_exit_work))
+			return;
 		state_apply(&p->state);
+	}
 	crk_parked_leave(p);
 }
 
@@ -362,6 +385,7 @@ int crk_gate_create(struct crk_job *job, const struct crk_restore *cmd)
 		return -ENOMEM;
 	mutex_init(&gate->lock);
 	xa_init(&gate->tasks);
+	xa_init(&gate->dead);
 	xa_init(&gate->procs);
 	init_waitqueue_head(&gate->opener_wq);
 	init_waitqueue_head(&gate->timer_wq);
@@ -374,8 +398,14 @@ int crk_gate_create(struct crk_job *job, const struct crk_restore *cmd)
 
 void crk_gate_destroy(struct crk_gate *gate)
 {
+	struct task_struct *t;
+	unsigned long tid;
+
 	if (!gate)
 		return;
+	xa_for_each(&gate->dead, tid, t)
+		put_task_struct(t);
+	xa_destroy(&gate->dead);
 	WARN_ON_ONCE(!xa_empty(&gate->tasks) || !xa_empty(&gate->procs));
 	put_pid(gate->fail_pid);
 	mutex_destroy(&gate->lock);
@@ -434,6 +464,51 @@ static int gate_ready(struct crk_gate *gate, struct crk_log *log)
 	return 0;
 }
 
+/* the death of a leader is none of a parent to its children: that was, or was not, long ago */
+static void pdeath_keep(struct crk_gate *gate)
+{
+	struct crk_parked *p;
+	unsigned long tid;
+
+	lockdep_assert_held(&gate->lock);
+	if (!gate->nr_dead)
+		return;
+	xa_for_each(&gate->tasks, tid, p) {
+		p->pdeath_signal = p->task->pdeath_signal;
+		p->task->pdeath_signal = 0;
+	}
+}
+
+static void pdeath_give_back(struct crk_gate *gate)
+{
+	struct crk_parked *p;
+	unsigned long tid;
+
+	lockdep_assert_held(&gate->lock);
+	if (!gate->nr_dead)
+		return;
+	xa_for_each(&gate->tasks, tid, p)
+		p->task->pdeath_signal = p->pdeath_signal;
+}
+
+/* until their children have been given to other threads, which comes last */
+static int dead_wait(struct crk_gate *gate)
+{
+	struct task_struct *t;
+	unsigned long tid;
+
+	xa_for_each(&gate->dead, tid, t) {
+		while (!READ_ONCE(t->exit_state)) {
+			if (fatal_signal_pending(current))
+				return -EINTR;
+			if (READ_ONCE(gate->state) == CRK_GATE_DEAD)
+				return 0;
+			usleep_range(10, 50);
+		}
+	}
+	return 0;
+}
+
 static int gate_arm(struct crk_gate *gate, struct crk_log *log)
 {
 	int ret;
@@ -444,13 +519,16 @@ static int gate_arm(struct crk_gate *gate, struct crk_log *log)
 		ret = gate_ready(gate, log);
 		if (ret)
 			return ret;
+		pdeath_keep(gate);
 		WRITE_ONCE(gate->state, CRK_GATE_ARMING);
 	}
-	if (!gate->nr_timers)
-		return 0;
 	wake_up_all(&gate->timer_wq);
-	return wait_event_killable(gate->opener_wq, READ_ONCE(gate->nr_started) == gate->nr_timers ||
-				   READ_ONCE(gate->state) == CRK_GATE_DEAD) ? -EINTR : 0;
+	if (gate->nr_dead)
+		wake_up_all(&gate->wq);
+	if (gate->nr_timers && wait_event_killable(gate->opener_wq, READ_ONCE(gate->nr_started) == gate->nr_timers ||
+				   READ_ONCE(gate->state) == CRK_GATE_DEAD))
+		return -EINTR;
+	return dead_wait(gate);
 }
 
 static void gate_open(struct crk_gate *gate)
@@ -462,6 +540,7 @@ static void gate_open(struct crk_gate *gate)
 	xa_for_each(&gate->tasks, tid, p)
 		if (thread_group_leader(p->task))
 			crk_stop_set(gate, p);
+	pdeath_give_back(gate);
 	WRITE_ONCE(gate->state, CRK_GATE_OPEN);
 }
 

@@ -161,7 +161,7 @@ struct crk_thaw {
  * @pgid: process group, 0 if not visible to the caller
  * @sid: session, 0 if not visible to the caller
  * @flags: CRK_TASK_*
- * @exit_code: as wait4() encodes it, for CRK_TASK_ZOMBIE
+ * @exit_code: as wait4() encodes it, for CRK_TASK_ZOMBIE and CRK_TASK_DEAD
  * @exit_signal: signal to the parent at exit; -1 for a thread
  * @start_ns: CLOCK_BOOTTIME of its start
  * @mm_id: identity of its address space, 0 if it has none
@@ -561,6 +561,30 @@ struct crk_queue {
 #define CRK_QUEUE_SIZE_VER0	32
 #define CRK_IOC_QUEUE		_IO(CRK_IOC_MAGIC, 0x0A)
 
+/**
+ * struct crk_fd_get - CRK_IOC_FD_GET: a descriptor of a frozen process becomes one of the caller's too
+ * @size: sizeof(struct crk_fd_get) as the caller knows it
+ * @flags: 0
+ * @pid: process or thread
+ * @fd: its number there
+ * @out_fd: its number here, close-on-exec
+ * @__reserved: 0
+ *
+ * As pidfd_getfd(2), which knows no way to the threads of a process whose leader has exited.
+ *
+ * Errors: EBUSY not frozen by this job; ESRCH no such task in the cgroup; EBADF no such descriptor; EMFILE.
+ */
+struct crk_fd_get {
+	__u32 size;
+	__u32 flags;
+	__s32 pid;
+	__u32 fd;
+	__s32 out_fd;
+	__u32 __reserved;
+};
+#define CRK_FD_GET_SIZE_VER0	24
+#define CRK_IOC_FD_GET		_IO(CRK_IOC_MAGIC, 0x0B)
+
 /* ---- restore ---- */
 
 /**
@@ -729,7 +753,8 @@ struct crk_wait {
  * @size: sizeof(struct crk_set) as the caller knows it
  * @flags: 0
  * @recs_uptr: per thread CRK_REC_TASK, then CRK_REC_REGSET and CRK_REC_THREAD, as CRK_IOC_CAPTURE gave them, and
- *	CRK_REC_STOP of a leader; other records of the process among them are skipped
+ *	CRK_REC_STOP of a leader; other records of the process among them are skipped; CRK_REC_TASK with
+ *	CRK_TASK_DEAD alone for a leader that is to exit before its threads go on
  * @recs_len: bytes at @recs_uptr
  * @log_uptr: the reason of a failure as text; may be 0
  * @log_size: bytes at @log_uptr

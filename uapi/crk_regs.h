@@ -38,6 +38,8 @@ struct crk_rec {
  * @tgid: its process
  * @flags: CRK_TASK_* of crk.h
  * @machine: ELF e_machine of the register view (EM_X86_64, EM_386, EM_ARM, …)
+ * @exit_code: CRK_TASK_DEAD: how the leader ended, as wait4() encodes it
+ * @__reserved: 0
  */
 struct crk_rec_task {
 	struct crk_rec rec;
@@ -45,6 +47,8 @@ struct crk_rec_task {
 	__s32 tgid;
 	__u32 flags;
 	__u32 machine;
+	__u32 exit_code;
+	__u32 __reserved;
 };
 
 /**

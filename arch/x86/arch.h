@@ -24,6 +24,7 @@ CRK_X86_SYSCALL(shmat);
 CRK_X86_SYSCALL(prctl);
 CRK_X86_SYSCALL(setitimer);
 CRK_X86_SYSCALL(timer_settime);
+CRK_X86_SYSCALL(exit);
 
 /* see CRK_SYMBOLS() in symbols.h for the columns */
 #define CRK_ARCH_SYMBOLS(NEED, WANT, ADDR, SEEK)						\
@@ -35,6 +36,7 @@ CRK_X86_SYSCALL(timer_settime);
 	NEED(__x64_sys_prctl,	"CONFIG_MMU",		"restore: named memory")		\
 	NEED(__x64_sys_setitimer, "CONFIG_POSIX_TIMERS", "restore: interval timers")		\
 	NEED(__x64_sys_timer_settime, "CONFIG_POSIX_TIMERS", "restore: POSIX timers")		\
+	NEED(__x64_sys_exit,	"CONFIG_MMU",		"restore: leaders that have exited")	\
 	WANT(__x64_sys_shmat,	"CONFIG_SYSVIPC",	"restore of SysV shared memory")	\
 	WANT(__x64_sys_mseal,	"CONFIG_64BIT",		"restore of sealed mappings")		\
 	NEED(do_arch_prctl_64,	"CONFIG_CHECKPOINT_RESTORE", "restore: the vDSO")
@@ -68,6 +70,7 @@ long crk_x86_sys_shmat(int shmid, unsigned long addr, int flags);
 long crk_x86_sys_prctl(int option, unsigned long a2, unsigned long a3, unsigned long a4, unsigned long a5);
 long crk_x86_sys_setitimer(int which, unsigned long new_uptr);
 long crk_x86_sys_timer_settime(int id, int flags, unsigned long new_uptr);
+long crk_x86_sys_exit(int code);
 int crk_x86_map_vdso(u32 kind, unsigned long addr);
 
 #endif /* _CRK_ARCH_X86_H */

@@ -337,3 +337,8 @@ long crk_x86_sys_timer_settime(int id, int flags, unsigned long new_uptr)
 {
 	return CALL(timer_settime, .di = id, .si = flags, .dx = new_uptr);
 }
+
+long crk_x86_sys_exit(int code)
+{
+	return CALL(exit, .di = code);
+}

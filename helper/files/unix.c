@@ -239,7 +239,7 @@ static int sk_finish(struct crk_dump *d, struct dump_sks *s, const struct dump_s
 	int fd = f->fd;
 
 	if (fd < 0) {
-		again = fd = syscall(SYS_pidfd_getfd, f->proc->pidfd, f->facts->fd, 0);
+		again = fd = crk_dump_getfd(d, f->proc, f->facts->fd);
 		if (fd < 0)
 			return crk_dfile_err(-errno, f, "cannot be read");
 	}

@@ -90,7 +90,7 @@ static int batch_take(struct crk_dump *d, struct scan *s, const struct crk_pager
 static int scan_run(struct crk_dump *d, struct crk_dproc *p, struct scan *s, struct crk_page_ids *ids)
 {
 	struct crk_pagerun cmd = {
-		.size = sizeof(cmd), .pid = p->pid, .entry_size = sizeof(struct crk_pages),
+		.size = sizeof(cmd), .pid = p->live->tid, .entry_size = sizeof(struct crk_pages),
 		.start = p->vmas[0].start, .end = p->vmas[p->nr_vmas - 1].end,
 	};
 	int err = 0;
@@ -149,7 +149,7 @@ static int write_pages(struct crk_dump *d, struct crk_dproc *p, const struct sca
 	for (i = 0; i < s->nr_ranges && !err; i += RANGE_BATCH) {
 		size_t nr = min(s->nr_ranges - i, (size_t)RANGE_BATCH);
 
-		err = crk_dev_read(d->dev, p->pid, fd, off, s->ranges + i, nr);
+		err = crk_dev_read(d->dev, p->live->tid, fd, off, s->ranges + i, nr);
 		for (j = i; j < i + nr; j++)
 			off += s->ranges[j].len;
 	}

@@ -100,7 +100,7 @@ static int thread_core_fill(ThreadCoreEntry *tc, const struct crk_rec_thread *re
 static int task_core_fill(TaskCoreEntry *tc, const struct crk_dproc *p, const struct crk_rec_thread *rec)
 {
 	tc->task_state = p->zombie ? CRK_TASK_STATE_ZOMBIE : CRK_TASK_STATE_ALIVE;
-	tc->exit_code = p->zombie ? p->leader->exit_code : 0;
+	tc->exit_code = p->leader->flags & (CRK_TASK_ZOMBIE | CRK_TASK_DEAD) ? p->leader->exit_code : 0;
 	if (rec) {
 		tc->personality = rec->personality;
 		tc->blk_sigset = rec->flags & CRK_THREAD_RESTORE_MASK ? rec->saved_mask : rec->blocked;
@@ -124,11 +124,14 @@ static int core_fill(const struct crk_dproc *p, size_t i, CoreEntry *core)
 	}
 	if (p->zombie)
 		return 0;
-	if (!rec)
+	if (!rec && !(p->leader[i].flags & CRK_TASK_DEAD))
 		return crk_fail(-EPROTO, TASK_FMT ": the module gave no record of it", DTASK_ARGS(p, i));
 	core->thread_core = msg_new(ThreadCoreEntry, thread_core_entry__init);
 	if (!core->thread_core)
 		return -ENOMEM;
+	/* of a leader that has exited only the name is left, and the credentials */
+	if (!rec)
+		return comm_fill(&core->thread_core->comm, p->leader[i].comm);
 	ret = thread_core_fill(core->thread_core, rec);
 	return ret ?: crk_host->core_fill(core, p->recs[i], p->recs_len[i]);
 }
@@ -136,11 +139,11 @@ static int core_fill(const struct crk_dproc *p, size_t i, CoreEntry *core)
 /* the first process that has it gives the number */
 static uint32_t id_of(const struct crk_dump *d, const struct crk_dproc *p, size_t field)
 {
-	uint64_t id = *(const uint64_t *)((const char *)p->leader + field);
+	uint64_t id = *(const uint64_t *)((const char *)p->live + field);
 	const struct crk_dproc *q;
 
 	for (q = d->procs; q < p; q++)
-		if (*(const uint64_t *)((const char *)q->leader + field) == id)
+		if (*(const uint64_t *)((const char *)q->live + field) == id)
 			break;
 	return q - d->procs + 1;
 }
@@ -185,29 +188,6 @@ static int entry_fill(const struct crk_dproc *p, const struct crk_dproc *root, C
 	return 0;
 }
 
-/* objects that a process shares with another in a way that has no place in the images */
-static int refuse_shared(const struct crk_dump *d, const struct crk_dproc *p)
-{
-	const struct crk_dproc *q;
-	size_t i;
-
-	for (i = 1; i < p->nr_threads; i++)
-		if (p->leader[i].files_id != p->leader->files_id || p->leader[i].fs_id != p->leader->fs_id)
-			return crk_fail(-EOPNOTSUPP, TASK_FMT ": has open files or directories of its own: not supported",
-					DTASK_ARGS(p, i));
-	for (q = d->procs; q < p; q++) {
-		if (q->zombie)
-			continue;
-		if (q->leader->mm_id == p->leader->mm_id)
-			return crk_fail(-EOPNOTSUPP, "pid %d (%s): shares its memory with pid %d: not supported", p->pid,
-					p->leader->comm, q->pid);
-		if (q->leader->sighand_id == p->leader->sighand_id)
-			return crk_fail(-EOPNOTSUPP, "pid %d (%s): shares its signal actions with pid %d: not supported",
-					p->pid, p->leader->comm, q->pid);
-	}
-	return 0;
-}
-
 static int records_write(struct crk_dump *d, const struct crk_dproc *p, size_t i)
 {
 	CrkCoreEntry e = CRK_CORE_ENTRY__INIT;
@@ -239,8 +219,7 @@ static int proc_fill(struct crk_dump *d, struct crk_dproc *p, const struct crk_d
 	size_t i;
 	int ret;
 
-	ret = p->zombie ? 0 : refuse_shared(d, p);
-	ret = ret ?: entry_fill(p, root, te);
+	ret = entry_fill(p, root, te);
 	for (i = 0; i < p->nr_threads && !ret; i++) {
 		cores[i] = msg_new(CoreEntry, core_entry__init);
 		ret = cores[i] ? core_fill(p, i, cores[i]) : -ENOMEM;
