@@ -174,6 +174,13 @@ static int place(struct crk_rst *r, struct crk_rproc *p)
 	return 0;
 }
 
+/* it comes last, made by a parent that has taken its own place */
+static int refuse_sharer(const struct crk_rproc *p)
+{
+	return crk_fail(-EOPNOTSUPP, "pid %d (%s): shares the memory of pid %d, but its session %d or group %d cannot be had from its parent",
+			p->pid, crk_rproc_comm(p), p->mm_of->pid, p->sid, p->pgid);
+}
+
 static int place_group(struct crk_rst *r, struct crk_rproc *p)
 {
 	struct crk_rproc *h;
@@ -181,6 +188,8 @@ static int place_group(struct crk_rst *r, struct crk_rproc *p)
 
 	if (p->pgid == p->pid || crk_restore_proc(r, p->pgid) || stand_in_find(r, p->pgid))
 		return 0;
+	if (p->mm_of && p->pgid != getpgrp() && kill(-p->pgid, 0))
+		return refuse_sharer(p);
 	if (p->sid == getsid(0)) {
 		if (!p->pgid || (r->opts->shell_job && kill(-p->pgid, 0) && errno == ESRCH))
 			p->pgid = getpgrp();
@@ -284,6 +293,8 @@ int crk_birth_plan(struct crk_rst *r)
 	}
 	for (i = 0; i < r->nr_procs; i++) {
 		ret = place(r, &r->procs[i]);
+		if (!ret && r->procs[i].mm_of && (s->births[i].before_setsid || r->procs[i].parent != s->births[i].final_parent))
+			ret = refuse_sharer(&r->procs[i]);
 		if (ret)
 			return ret;
 	}

@@ -127,6 +127,35 @@ static int refuse_namespaces(const struct crk_dproc *p)
 	return 0;
 }
 
+/*
+ * The child of a vfork, or of CLONE_VM.  When it is made again its parent waits, and all others are there already: so
+ * nobody may depend on it.
+ */
+static int refuse_sharer(const struct crk_dump *d, const struct crk_dproc *p)
+{
+	const char *why = NULL;
+	size_t i;
+
+	if (!p->parent || (p->parent != p->mm_of && p->parent->mm_of != p->mm_of))
+		why = "which is not its parent's";
+	else if (p->nr_threads > 1)
+		why = "and has threads";
+	for (i = 0; i < d->nr_procs && !why; i++) {
+		const struct crk_dproc *q = &d->procs[i];
+
+		if (q == p)
+			continue;
+		if (q->leader->pgid == p->pid || q->leader->sid == p->pid)
+			why = "and leads a process group or session of others";
+		else if (q->parent == p && q->live->mm_id != p->live->mm_id)
+			why = "and has children of its own";
+	}
+	if (!why)
+		return 0;
+	return crk_fail(-EOPNOTSUPP, "pid %d (%s): shares the memory of pid %d (%s), %s: not supported", p->pid, COMM(p),
+			p->mm_of->pid, COMM(p->mm_of), why);
+}
+
 static int refuse_process(struct crk_dump *d, struct crk_dproc *p)
 {
 	const struct crk_dproc *q;
@@ -138,11 +167,12 @@ static int refuse_process(struct crk_dump *d, struct crk_dproc *p)
 		if (err)
 			return err;
 	}
-	q = EARLIER(d, p, mm_id);
-	if (q)
-		return crk_fail(-EOPNOTSUPP, "pid %d (%s): shares its memory with pid %d (%s), by %s: not supported",
-				p->pid, COMM(p), q->pid, COMM(q),
-				p->parent && (p->parent->leader->flags & CRK_TASK_VFORK) ? "vfork" : "CLONE_VM");
+	p->mm_of = EARLIER(d, p, mm_id);
+	if (p->mm_of) {
+		err = refuse_sharer(d, p);
+		if (err)
+			return err;
+	}
 	q = EARLIER(d, p, sighand_id);
 	if (q)
 		return crk_fail(-EOPNOTSUPP, "pid %d (%s): shares its signal actions with pid %d (%s): not supported",
@@ -154,9 +184,6 @@ static int refuse_process(struct crk_dump *d, struct crk_dproc *p)
 		    (t->files_id != p->live->files_id || t->fs_id != p->live->fs_id))
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: has open files or a working directory of its own",
 					p->pid, COMM(p), t->tid);
-		if (t->flags & CRK_TASK_VFORK && !(t->flags & CRK_TASK_ZOMBIE))
-			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: waits in vfork: not supported", p->pid, COMM(p),
-					t->tid);
 	}
 	return p->zombie ? 0 : refuse_namespaces(p);
 }
@@ -268,6 +295,25 @@ static int refuse_machine(const struct crk_dproc *p, uint32_t machine)
 	return 0;
 }
 
+/* asleep in vfork: the child must come along */
+static int refuse_vfork(struct crk_dump *d, const struct crk_dproc *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->nr_threads; i++) {
+		const struct crk_rec_thread *t = crk_rec_find(p->recs[i], p->recs_len[i], CRK_REC_THREAD, NULL);
+		const struct crk_dproc *child;
+
+		if (!t || t->syscall != CRK_SYSCALL_VFORK)
+			continue;
+		child = crk_dump_proc(d, t->vfork_tid);
+		if (!child || child->parent != p)
+			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: waits in vfork for pid %d, which is no child of it in the cgroup: not supported",
+					p->pid, COMM(p), p->leader[i].tid, t->vfork_tid);
+	}
+	return 0;
+}
+
 static const char *vma_refusal(const struct crk_vma *v)
 {
 	if (v->flags & CRK_VMA_SPECIAL)
@@ -319,6 +365,7 @@ int crk_collect_capture(struct crk_dump *d)
 		if (p->zombie)
 			continue;
 		err = refuse_machine(p, info.out_machine);
+		err = err ?: refuse_vfork(d, p);
 		if (!err)
 			err = crk_dev_vmas(d->dev, p->live->tid, &p->vmas, &p->nr_vmas);
 		if (!err)

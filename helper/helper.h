@@ -73,6 +73,7 @@ struct crk_dproc {
 	size_t nr_fds;
 	struct crk_dproc *files_of;	/* shares its table of open files with this earlier process; else NULL */
 	struct crk_dproc *fs_of;	/* the same for cwd, root, umask */
+	struct crk_dproc *mm_of;	/* the same for its memory */
 	struct crk_vma *vmas;
 	size_t nr_vmas;
 	struct crk_dproc *parent;	/* NULL if outside the dump */
@@ -199,6 +200,8 @@ struct crk_rproc {
 	size_t nr_fds;
 	uint32_t files_img;		/* number of its fdinfo image */
 	struct crk_rproc *files_of, *fs_of;
+	struct crk_rproc *mm_of;	/* has the memory of this earlier process, which brings it */
+	uint32_t parking;		/* if so: it is on its way into the module, its maker may go on */
 	struct crk_rmem *mem;		/* mem/: mappings, memory program */
 };
 

@@ -178,6 +178,8 @@ static int read_shared(struct crk_rst *r, struct crk_rproc *p)
 			p->files_of = q;
 		if (other && other->fs_id == ids->fs_id && !p->fs_of)
 			p->fs_of = q;
+		if (other && other->vm_id == ids->vm_id && !p->mm_of)
+			p->mm_of = q;
 	}
 	if (!p->files_of) {
 		ret = read_fds(r, p);

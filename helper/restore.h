@@ -76,6 +76,8 @@ struct crk_birth *crk_birth_of(const struct crk_rst *r, const struct crk_rproc *
 int crk_sync_create(struct crk_rst *r);
 void crk_sync_destroy(struct crk_rst *r);
 void crk_sync_fail(struct crk_sync *s);
+void crk_sync_wake(uint32_t *word);		/* sets it */
+void crk_sync_sleep(uint32_t *word);	/* until it is set */
 int crk_sync_arrive(struct crk_sync *s, enum crk_barrier b);	/* and wait for all others */
 /* the coordinator: waits until all have arrived; -ECANCELED if some process gave up or died */
 int crk_sync_wait(struct crk_rst *r, enum crk_barrier b);

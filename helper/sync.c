@@ -70,6 +70,18 @@ void crk_sync_fail(struct crk_sync *s)
 		futex_wake(&s->barrier[i]);
 }
 
+void crk_sync_wake(uint32_t *word)
+{
+	__atomic_store_n(word, 1, __ATOMIC_SEQ_CST);
+	futex_wake(word);
+}
+
+void crk_sync_sleep(uint32_t *word)
+{
+	while (!load(word))
+		futex_wait(word, 0, 0);
+}
+
 int crk_sync_arrive(struct crk_sync *s, enum crk_barrier b)
 {
 	uint32_t *word = &s->barrier[b];

@@ -17,17 +17,28 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../arch/host.h"
 #include "restore.h"
+
+/* of a process that is made in the memory of another; untouched pages of it cost nothing */
+#define SHARER_STACK	(1 << 20)
 
 /* pids for stand-ins that need none in particular are looked for from here */
 #define TREE_SPARE_PID	300
 
 static int proc_create(struct crk_rst *r, struct crk_rproc *p);
+static int sharer_create(struct crk_rst *r, struct crk_rproc *p);
 
 long crk_clone3(void *args, size_t size)
 {
 	return syscall(SYS_clone3, args, size);
 }
+
+/* at the bottom of its stack */
+struct sharer_start {
+	struct crk_rst *r;
+	struct crk_rproc *p;
+};
 
 static pid_t *alive_slot(struct crk_rst *r, struct crk_rproc *p)
 {
@@ -42,13 +53,25 @@ static int create_children(struct crk_rst *r, struct crk_rproc *p, bool before_s
 	int ret;
 
 	for (i = 0; i < p->nr_children; i++) {
-		if (crk_birth_of(r, p->children[i])->before_setsid != before_setsid)
+		if (p->children[i]->mm_of || crk_birth_of(r, p->children[i])->before_setsid != before_setsid)
 			continue;
 		ret = proc_create(r, p->children[i]);
 		if (ret)
 			return ret;
 	}
 	return 0;
+}
+
+/* one after the other, each until it is in the kernel: they use this memory, and so does this process */
+static int create_sharers(struct crk_rst *r, struct crk_rproc *p)
+{
+	size_t i;
+	int ret = 0;
+
+	for (i = 0; i < p->nr_children && !ret; i++)
+		if (p->children[i]->mm_of)
+			ret = sharer_create(r, p->children[i]);
+	return ret;
 }
 
 static int make_session(struct crk_rproc *p)
@@ -168,7 +191,8 @@ static int proc_complete(struct crk_rst *r, struct crk_rproc *p)
 	if (ret)
 		return ret;
 	drain_signals();
-	ret = crk_props_run(r, p, CRK_PROP_EARLY);
+	ret = create_sharers(r, p);
+	ret = ret ?: crk_props_run(r, p, CRK_PROP_EARLY);
 	ret = ret ?: crk_files_install(r, p);
 	ret = ret ?: crk_fs_install(r, p);
 	ret = ret ?: crk_threads_create(r, p);
@@ -208,6 +232,22 @@ static void __attribute__((noreturn)) proc_main(struct crk_rst *r, struct crk_rp
 		pause();
 }
 
+/* for the other ones this is the work of before, in one go: all that they could wait for is there */
+static void sharer_main(void *arg)
+{
+	struct crk_rproc *p = ((struct sharer_start *)arg)->p;
+	struct crk_rst *r = ((struct sharer_start *)arg)->r;
+
+	__atomic_store_n(alive_slot(r, p), getpid(), __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&r->sync->abort, __ATOMIC_SEQ_CST))
+		_exit(CRK_EXIT_FAILED);
+	if (!make_session(p) && !join_group(p))
+		proc_complete(r, p);
+	crk_sync_fail(r->sync);
+	for (;;)
+		pause();
+}
+
 /* ---- births ---- */
 
 /* stand-ins without a number of their own take one that nobody will need; others have to have theirs */
@@ -231,30 +271,19 @@ static long clone_with_pid(struct crk_rst *r, struct crk_rproc *p, struct clone_
 	}
 }
 
-static int proc_create(struct crk_rst *r, struct crk_rproc *p)
+static void clone_args_fill(const struct crk_rproc *p, struct clone_args *args)
 {
-	struct clone_args args = { .exit_signal = SIGCHLD };
-	char comm[17];
-	long pid;
-
-	if (p->task && p->task->has_exit_signal)
-		args.exit_signal = p->task->exit_signal;
-	/* the others inherit it */
-	if (!p->parent && r->cgroup_fd >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = r->cgroup_fd;
-	}
+	args->exit_signal = p->task && p->task->has_exit_signal ? p->task->exit_signal : SIGCHLD;
 	if (p->files_of)
-		args.flags |= CLONE_FILES;
+		args->flags |= CLONE_FILES;
 	if (p->fs_of)
-		args.flags |= CLONE_FS;
-	pid = clone_with_pid(r, p, &args);
-	if (!pid)
-		proc_main(r, p);
-	if (pid > 0) {
-		p->pid = pid;
-		return 0;
-	}
+		args->flags |= CLONE_FS;
+}
+
+static int clone_refused(const struct crk_rproc *p, long pid)
+{
+	char comm[17];
+
 	if (pid == -EEXIST) {
 		crk_pid_comm(p->pid, comm);
 		return crk_fail(-EEXIST, "pid %d: cannot be made again, the number is taken (%s)", p->pid, comm);
@@ -265,6 +294,51 @@ static int proc_create(struct crk_rst *r, struct crk_rproc *p)
 		return -EPERM;
 	}
 	return crk_err(pid, "pid %d: cannot make the process", p->pid);
+}
+
+static int proc_create(struct crk_rst *r, struct crk_rproc *p)
+{
+	struct clone_args args = {};
+	long pid;
+
+	clone_args_fill(p, &args);
+	/* the others inherit it */
+	if (!p->parent && r->cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = r->cgroup_fd;
+	}
+	pid = clone_with_pid(r, p, &args);
+	if (!pid)
+		proc_main(r, p);
+	if (pid < 0)
+		return clone_refused(p, pid);
+	p->pid = pid;
+	return 0;
+}
+
+static int sharer_create(struct crk_rst *r, struct crk_rproc *p)
+{
+	/* never unmapped: the memory program does that */
+	struct sharer_start *start = mmap(NULL, SHARER_STACK, PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct clone_args args = {
+		.flags = CLONE_VM,
+		.stack = (uintptr_t)start,
+		.stack_size = SHARER_STACK,
+		.set_tid = (uintptr_t)&p->pid,
+		.set_tid_size = 1,
+	};
+	long pid;
+
+	if (start == MAP_FAILED)
+		return crk_err(-errno, "pid %d: cannot make a stack", p->pid);
+	*start = (struct sharer_start){ .r = r, .p = p };
+	clone_args_fill(p, &args);
+	pid = crk_host->clone_thread(&args, sizeof(args), sharer_main, start);
+	if (pid < 0)
+		return clone_refused(p, pid);
+	crk_sync_sleep(&p->parking);
+	return 0;
 }
 
 /* ---- in the coordinator ---- */
@@ -303,12 +377,14 @@ int crk_tree_create(struct crk_rst *r)
 {
 	struct crk_sync *s = r->sync;
 	sigset_t all, old;
-	size_t i;
+	size_t nr_sharers = 0, i;
 	int ret;
 
-	s->barrier_nr[CRK_BARRIER_CREATED] = s->nr_births;
-	s->barrier_nr[CRK_BARRIER_GROUPED] = s->nr_births;
-	s->barrier_nr[CRK_BARRIER_ADOPTED] = r->nr_procs;
+	for (i = 0; i < r->nr_procs; i++)
+		nr_sharers += r->procs[i].mm_of != NULL;
+	s->barrier_nr[CRK_BARRIER_CREATED] = s->nr_births - nr_sharers;
+	s->barrier_nr[CRK_BARRIER_GROUPED] = s->nr_births - nr_sharers;
+	s->barrier_nr[CRK_BARRIER_ADOPTED] = r->nr_procs - nr_sharers;
 	ret = log_create(r);
 	if (ret)
 		return ret;

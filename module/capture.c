@@ -174,6 +174,8 @@ static int thread_capture(const struct crk_frozen_task *e, struct crk_out *out)
 	rec->syscall = e->vfork ? CRK_SYSCALL_VFORK : at_syscall_entry(t) ? CRK_SYSCALL_ENTRY : CRK_SYSCALL_NONE;
 	rec->syscall_nr = -1;
 	crk_arch.get_thread(t, rec);
+	if (e->vfork)
+		rec->vfork_tid = task_pid_vnr(e->vfork);
 	if (rec->syscall == CRK_SYSCALL_BLOCK)
 		crk_restart_get(t, &rec->restart);
 	if (test_tsk_restore_sigmask(t))

@@ -212,18 +212,23 @@ struct task_struct *crk_frozen_task_get(struct crk_job *job, s32 tid)
  */
 static void find_vfork_parents(struct crk_frozen *frozen)
 {
-	struct crk_frozen_task *e;
+	struct crk_frozen_task *e, *end = frozen->tasks + frozen->nr;
+	struct task_struct *child, *leader;
 	unsigned long done;
 	u32 i;
 
 	rcu_read_lock();
 	for (i = 0; i < frozen->nr; i++) {
-		done = (unsigned long)READ_ONCE(frozen->tasks[i].task->vfork_done);
+		child = frozen->tasks[i].task;
+		done = (unsigned long)READ_ONCE(child->vfork_done);
 		if (!done || frozen->tasks[i].dead)
 			continue;
-		e = crk_frozen_find(frozen, rcu_dereference(frozen->tasks[i].task->real_parent));
-		if (e && e->stack && done - (unsigned long)task_stack_page(e->task) < THREAD_SIZE)
-			e->vfork = true;
+		/* any of the threads: the one that made it may have handed it on by exiting */
+		leader = rcu_dereference(child->real_parent)->group_leader;
+		e = crk_frozen_find(frozen, leader);
+		for (; e && e < end && e->task->signal == leader->signal; e++)
+			if (e->stack && done - (unsigned long)task_stack_page(e->task) < THREAD_SIZE)
+				e->vfork = child;
 	}
 	rcu_read_unlock();
 }

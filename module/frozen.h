@@ -16,7 +16,7 @@
  * @cgroup_id: its cgroup
  * @regs: hash of its user registers
  * @stack: its kernel stack is held, so that its user registers can be read even while it is being killed
- * @vfork: asleep in vfork
+ * @vfork: the child that it waits for in vfork, NULL if it does not; one of the tasks
  * @dead: had exited
  * @left: has left the freezer since
  */
@@ -26,7 +26,7 @@ struct crk_frozen_task {
 	u64 cgroup_id;
 	u64 regs;
 	bool stack;
-	bool vfork;
+	struct task_struct *vfork;
 	bool dead;
 	bool left;
 };

@@ -22,7 +22,9 @@ static struct crk_prog *prog_create(const struct crk_program *cmd, struct crk_lo
 		return ERR_PTR(-ENOMEM);
 	prog->log = log;
 	prog->own_log = (struct crk_log){ .buf = prog->text, .size = sizeof(prog->text) };
+	prog->shared = cmd->flags & CRK_PROGRAM_SHARED;
 	prog->nr_threads = cmd->nr_threads;
+	prog->nr_sharers = cmd->nr_sharers;
 	prog->close_from = cmd->close_from;
 	return prog;
 }
@@ -225,11 +227,16 @@ static int run_fail(struct crk_prog *prog, int ret, const char *what)
 	return crk_log(&prog->own_log, ret, "%s (%d)", what, ret);
 }
 
-/* other threads still run the helper's code until they are parked */
+static bool users_are_parked(const struct crk_proc *proc, const struct crk_prog *prog)
+{
+	return READ_ONCE(proc->nr_parked) >= prog->nr_threads - 1 && READ_ONCE(proc->nr_sharers) >= prog->nr_sharers;
+}
+
+/* other threads, and processes in the same memory, still run the helper's code until they are parked */
 static int run_threads_wait(struct crk_parked *p, struct crk_prog *prog)
 {
-	if (wait_event_killable(p->proc->wq, READ_ONCE(p->proc->nr_parked) >= prog->nr_threads - 1))
-		return run_fail(prog, -EINTR, "killed before its threads were parked");
+	if (wait_event_killable(p->proc->wq, users_are_parked(p->proc, prog)))
+		return run_fail(prog, -EINTR, "killed before all that use its memory were parked");
 	if (get_nr_threads(current) != prog->nr_threads)
 		return run_fail(prog, -EINVAL, "it has other threads than were announced");
 	return 0;
@@ -271,7 +278,7 @@ static int run_steps(struct crk_prog *prog, bool moves, u32 *bad_op)
 	return 0;
 }
 
-static int prog_run(struct crk_parked *p, struct crk_prog *prog, u32 *bad_op)
+static int run_memory(struct crk_parked *p, struct crk_prog *prog, u32 *bad_op)
 {
 	int ret;
 
@@ -286,9 +293,17 @@ static int prog_run(struct crk_parked *p, struct crk_prog *prog, u32 *bad_op)
 		current->personality &= ~READ_IMPLIES_EXEC;	/* it would change what MAP and PROTECT are asked for */
 		ret = run_steps(prog, false, bad_op);
 	}
+	if (!ret)
+		crk_mm_set(&prog->mm);
+	return ret;
+}
+
+static int prog_run(struct crk_parked *p, struct crk_prog *prog, u32 *bad_op)
+{
+	int ret = prog->shared ? 0 : run_memory(p, prog, bad_op);
+
 	if (ret)
 		return ret;
-	crk_mm_set(&prog->mm);
 	if (prog->actions)
 		crk_actions_set(prog->actions);
 	return 0;
@@ -331,8 +346,11 @@ int crk_program(struct crk_job *job, struct crk_program *cmd, struct crk_log *lo
 	int ret;
 
 	cmd->out_bad_op = CRK_NO_OP;
-	if (cmd->flags || !thread_group_leader(current))
+	if (!thread_group_leader(current))
 		return -EINVAL;
+	if (cmd->flags & CRK_PROGRAM_SHARED && (cmd->nr_ops || cmd->nr_sharers || cmd->nr_threads != 1))
+		return crk_log(log, -EINVAL, "a process without memory of its own has %u records, %u threads",
+			       cmd->nr_ops, cmd->nr_threads);
 	if (cmd->nr_threads != get_nr_threads(current))
 		return crk_log(log, -EINVAL, "%u threads announced, the process has %d", cmd->nr_threads,
 			       get_nr_threads(current));
@@ -350,6 +368,8 @@ int crk_program(struct crk_job *job, struct crk_program *cmd, struct crk_log *lo
 		ret = steps_copy(prog, cmd);
 	if (!ret)
 		ret = steps_check(prog, &cmd->out_bad_op);
+	if (!ret && !prog->shared)
+		crk_parked_brings_mm(p);
 	if (!ret)
 		ret = crk_parked_queue(p, program_work);
 	if (!ret)

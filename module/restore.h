@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Types that the files of the restore half share: the gate, the tasks that wait behind it, and the memory program that
- * a process runs before it waits.  Nothing outside threads.c, set.c, stop.c, program.c, ops.c, fill.c, process.c,
- * timers.c and records.c needs them.
+ * a process runs before it waits.  Nothing outside threads.c, set.c, stop.c, vfork.c, program.c, ops.c, fill.c,
+ * process.c, timers.c and records.c needs them.
  */
 #ifndef _CRK_RESTORE_H
 #define _CRK_RESTORE_H
@@ -74,7 +74,8 @@ struct crk_gate {
 struct crk_proc {
 	u32 nr_members;		/* under gate->lock */
 	u32 nr_parked;		/* the same; read by the leader without */
-	wait_queue_head_t wq;	/* the leader, until its other threads are parked */
+	u32 nr_sharers;		/* the same: parked processes that share its memory */
+	wait_queue_head_t wq;	/* the leader, until these are parked */
 };
 
 /**
@@ -94,6 +95,11 @@ struct crk_proc {
  * @stop: the same, of a leader: job control of its process
  * @dead: a leader that had exited, with @exit_code
  * @pdeath_signal: kept for it while leaders exit
+ * @brings_mm: a leader whose program makes the memory that its sharers have too
+ * @left: counted in gate->nr_left
+ * @vfork_child: it waits for this one in vfork; referenced
+ * @vfork_pid: the child's pid as it sees it
+ * @vfork_done: on its stack while it is parked
  */
 struct crk_parked {
 	struct callback_head work;
@@ -113,6 +119,11 @@ struct crk_parked {
 	bool dead;
 	u32 exit_code;
 	int pdeath_signal;
+	bool brings_mm;
+	bool left;
+	struct task_struct *vfork_child;
+	pid_t vfork_pid;
+	struct completion *vfork_done;
 };
 
 /* one record of a memory program with what its check took hold of */
@@ -126,7 +137,9 @@ struct crk_step {
  * struct crk_prog - a memory program, checked
  * @steps: the records, @nr of them
  * @sources: mappings that are moved, in order of address, @nr_sources of them
+ * @shared: the memory is another process's, only the rest is done
  * @nr_threads: threads of the process, the leader included
+ * @nr_sharers: processes that share its memory
  * @close_from: first descriptor to close, ~0 closes none
  * @recs: records of the process, @recs_len bytes
  * @mm: CRK_REC_MM
@@ -141,7 +154,9 @@ struct crk_prog {
 	u32 nr;
 	u32 nr_sources;
 	struct crk_range *sources;
+	bool shared;
 	u32 nr_threads;
+	u32 nr_sharers;
 	u32 close_from;
 	void *recs;
 	u64 recs_len;
@@ -159,6 +174,7 @@ void crk_parked_destroy(struct crk_parked *p);		/* one whose work was not queued
 int crk_parked_queue(struct crk_parked *p, task_work_func_t func);
 void crk_parked_leave(struct crk_parked *p);		/* the last thing that a work function does */
 void crk_park_work(struct callback_head *work);
+void crk_parked_brings_mm(struct crk_parked *p);		/* from now on sharers count for it */
 void crk_user_pointers_drop(void);			/* current */
 void crk_gate_fail(struct crk_gate *gate, struct task_struct *t, u32 op, int err, const char *text);
 int crk_gate_failure(struct crk_gate *gate, struct crk_log *log, int ret);	/* what failed, into the log; @ret */
@@ -189,6 +205,10 @@ void crk_files_close(u32 from);
 /* timers.c: CRK_REC_ITIMER, CRK_REC_POSIX_TIMER */
 int crk_timer_check(const struct crk_rec *rec, struct crk_log *log);
 int crk_timers_start(struct crk_prog *prog);
+
+/* vfork.c */
+void crk_vfork_link(struct crk_parked *p);	/* the gate is about to open */
+void crk_vfork_wait(struct crk_parked *p);	/* current */
 
 /* stop.c */
 int crk_stop_check(const struct crk_rec_stop *in, struct crk_log *log);

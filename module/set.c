@@ -10,6 +10,7 @@
 #include <linux/delay.h>
 #include <linux/elf.h>
 #include <linux/regset.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/signal.h>
 #include <linux/uaccess.h>
@@ -114,6 +115,7 @@ static int thread_check(const struct thread_recs *tr, struct crk_log *log)
 {
 	const struct crk_rec_thread *in = &tr->thread;
 	s32 tid = tr->task.tid;
+	bool in_vfork;
 	int ret;
 
 	if (in->flags & ~(CRK_THREAD_RESTORE_MASK | CRK_THREAD_COMPAT | CRK_THREAD_ADDR32 | CRK_THREAD_KEYRING |
@@ -125,6 +127,9 @@ static int thread_check(const struct thread_recs *tr, struct crk_log *log)
 	    !user_addr_ok(in->robust_list) || !user_addr_ok(in->compat_robust_list) ||
 	    in->altstack_sp != (unsigned long)in->altstack_sp || in->altstack_size != (size_t)in->altstack_size)
 		return crk_log(log, -EINVAL, "tid %d: a pointer is not a user address", tid);
+	in_vfork = in->syscall == CRK_SYSCALL_VFORK;
+	if (in_vfork ? in->vfork_tid <= 0 : in->vfork_tid)
+		return crk_log(log, -EINVAL, "tid %d: waits in vfork for %d", tid, in->vfork_tid);
 	ret = crk_stop_check_thread(in, log);
 	if (ret)
 		return crk_log(log, ret, "tid %d: its job control state is wrong", tid);
@@ -217,6 +222,19 @@ static int dead_check(const struct thread_recs *tr, struct task_struct *t, struc
 	return 0;
 }
 
+static int vfork_check(struct crk_gate *gate, const struct thread_recs *tr, struct task_struct *t, struct crk_log *log)
+{
+	struct crk_parked *child;
+
+	if (!tr->thread.vfork_tid)
+		return 0;
+	child = parked_find(gate, tr->thread.vfork_tid);
+	if (child && child->parked && thread_group_leader(child->task) && !same_thread_group(child->task, t))
+		return 0;
+	return crk_log(log, -ESRCH, "tid %d: waits in vfork for %d, which is no parked process", tr->task.tid,
+		       tr->thread.vfork_tid);
+}
+
 static int one_check(struct crk_gate *gate, struct thread_recs *tr, struct crk_log *log)
 {
 	struct crk_parked *p = parked_find(gate, tr->task.tid);
@@ -229,6 +247,9 @@ static int one_check(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 	if (!tr->has_thread)
 		return crk_log(log, -EINVAL, "tid %d: no thread record", tr->task.tid);
 	ret = thread_check(tr, log);
+	if (ret)
+		return ret;
+	ret = vfork_check(gate, tr, p->task, log);
 	if (ret)
 		return ret;
 	ret = off_cpu_wait(p->task);
@@ -276,6 +297,15 @@ static int dead_apply(struct crk_gate *gate, struct crk_parked *p, u32 exit_code
 	return 0;
 }
 
+static void vfork_apply(struct crk_gate *gate, struct crk_parked *p, s32 tid)
+{
+	struct crk_parked *child = tid ? parked_find(gate, tid) : NULL;
+
+	if (p->vfork_child)
+		put_task_struct(p->vfork_child);
+	p->vfork_child = child ? get_task_struct(child->task) : NULL;
+}
+
 static int one_apply(struct crk_gate *gate, struct thread_recs *tr, struct crk_log *log)
 {
 	struct crk_parked *p = parked_find(gate, tr->task.tid);
@@ -300,6 +330,7 @@ static int one_apply(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 				       tr->sets[i]->note, tr->sets[i]->len, ret);
 	}
 	p->state = tr->thread;
+	vfork_apply(gate, p, tr->thread.vfork_tid);
 	parked_is_ready(gate, p);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #ifndef _CRK_SYMBOLS_H
 #define _CRK_SYMBOLS_H
 
+#include <linux/cgroup.h>
 #include <linux/fdtable.h>
 #include <linux/mm.h>
 #include <linux/pagewalk.h>
@@ -59,6 +60,8 @@ struct crk_symbol {
 	NEED(file_close_fd,	"CONFIG_MMU",		"restore: file locks")			\
 	NEED(set_mm_exe_file,	"CONFIG_MMU",		"restore: /proc/PID/exe")		\
 	WANT(ksys_mmap_pgoff,	"CONFIG_MMU",		"restore of huge pages")		\
+	NEED(cgroup_enter_frozen, "CONFIG_CGROUPS",	"restore: parents asleep in vfork")	\
+	NEED(cgroup_leave_frozen, "CONFIG_CGROUPS",	"restore: parents asleep in vfork")	\
 	ADDR(do_no_restart_syscall, "CONFIG_MMU",	"restart blocks")			\
 	ADDR(hrtimer_nanosleep_restart, "CONFIG_MMU",	"restart blocks of nanosleep")		\
 	ADDR(do_restart_poll,	"CONFIG_MMU",		"restart blocks of poll")		\

@@ -123,6 +123,16 @@ static void parked_remove(struct crk_gate *gate, struct crk_parked *p)
 	proc_put(gate, p->proc, p->tgid);
 }
 
+static void parked_count_left(struct crk_gate *gate, struct crk_parked *p)
+{
+	lockdep_assert_held(&gate->lock);
+	if (p->left)
+		return;
+	p->left = true;
+	if (++gate->nr_left == gate->nr_tasks)
+		wake_up_all(&gate->opener_wq);
+}
+
 /* the kernel has left our text for this task, or it never came to its work function */
 static int parked_release(struct inode *inode, struct file *file)
 {
@@ -131,14 +141,14 @@ static int parked_release(struct inode *inode, struct file *file)
 
 	scoped_guard(mutex, &gate->lock) {
 		parked_remove(gate, p);
-		if (p->let_go) {
-			if (++gate->nr_left == gate->nr_tasks)
-				wake_up_all(&gate->opener_wq);
-		} else if (p->queued) {
+		if (p->let_go)
+			parked_count_left(gate, p);
+		else if (p->queued)
 			gate_fail(gate, p->task, CRK_NO_OP, -ESRCH, "killed before the restore was complete");
-		}
 	}
 	crk_prog_destroy(p->prog);
+	if (p->vfork_child)
+		put_task_struct(p->vfork_child);
 	put_task_struct(p->task);
 	crk_job_put(p->job);
 	kfree(p);
@@ -240,12 +250,40 @@ void crk_user_pointers_drop(void)
 
 /* ---- waiting ---- */
 
+static void sharer_count(struct crk_parked *owner, struct crk_parked *sharer)
+{
+	if (!sharer->parked || !sharer->prog || !sharer->prog->shared || !owner->brings_mm ||
+	    sharer->task->mm != owner->task->mm)
+		return;
+	WRITE_ONCE(owner->proc->nr_sharers, owner->proc->nr_sharers + 1);
+	wake_up(&owner->proc->wq);
+}
+
+/* which of the two comes first can't be told: each is counted when it finds the other */
+void crk_parked_brings_mm(struct crk_parked *p)
+{
+	struct crk_gate *gate = p->job->gate;
+	struct crk_parked *q;
+	unsigned long tid;
+
+	guard(mutex)(&gate->lock);
+	p->brings_mm = true;
+	xa_for_each(&gate->tasks, tid, q)
+		sharer_count(p, q);
+}
+
 static bool gate_enter(struct crk_gate *gate, struct crk_parked *p)
 {
+	struct crk_parked *q;
+	unsigned long tid;
+
 	guard(mutex)(&gate->lock);
 	if (gate->state != CRK_GATE_CLOSED || current->flags & PF_EXITING)
 		return false;
 	p->parked = true;
+	if (p->prog && p->prog->shared)
+		xa_for_each(&gate->tasks, tid, q)
+			sharer_count(q, p);
 	gate->nr_timers += p->prog && p->prog->nr_timers;
 	WRITE_ONCE(p->proc->nr_parked, p->proc->nr_parked + 1);
 	wake_up(&p->proc->wq);
@@ -338,17 +376,29 @@ static void leader_exit_work(struct callback_head *work)
 	crk_arch.sys_exit(code);
 }
 
+static void vfork_go_on(struct crk_gate *gate, struct crk_parked *p)
+{
+	/* it may take long, and is no part of the restore */
+	scoped_guard(mutex, &gate->lock)
+		parked_count_left(gate, p);
+	crk_vfork_wait(p);
+}
+
 void crk_park_work(struct callback_head *work)
 {
 	struct crk_parked *p = container_of(work, struct crk_parked, work);
 	struct crk_gate *gate = p->job->gate;
+	DECLARE_COMPLETION_ONSTACK(vfork_done);
 
+	p->vfork_done = &vfork_done;
 	crk_user_pointers_drop();
 	if (gate_enter(gate, p) && gate_wait(gate, p)) {
 		/* by a work of its own: those that came with this one must not be lost */
 		if (p->dead && !crk_parked_queue(p, leader_exit_work))
 			return;
 		state_apply(&p->state);
+		if (p->vfork_child)
+			vfork_go_on(gate, p);
 	}
 	crk_parked_leave(p);
 }
@@ -525,8 +575,9 @@ static int gate_arm(struct crk_gate *gate, struct crk_log *log)
 	wake_up_all(&gate->timer_wq);
 	if (gate->nr_dead)
 		wake_up_all(&gate->wq);
-	if (gate->nr_timers && wait_event_killable(gate->opener_wq, READ_ONCE(gate->nr_started) == gate->nr_timers ||
-				   READ_ONCE(gate->state) == CRK_GATE_DEAD))
+	if (gate->nr_timers && wait_event_killable(gate->opener_wq,
+						   READ_ONCE(gate->nr_started) == gate->nr_timers ||
+						   READ_ONCE(gate->state) == CRK_GATE_DEAD))
 		return -EINTR;
 	return dead_wait(gate);
 }
@@ -537,9 +588,11 @@ static void gate_open(struct crk_gate *gate)
 	unsigned long tid;
 
 	lockdep_assert_held(&gate->lock);
-	xa_for_each(&gate->tasks, tid, p)
+	xa_for_each(&gate->tasks, tid, p) {
 		if (thread_group_leader(p->task))
 			crk_stop_set(gate, p);
+		crk_vfork_link(p);
+	}
 	pdeath_give_back(gate);
 	WRITE_ONCE(gate->state, CRK_GATE_OPEN);
 }

@@ -661,10 +661,12 @@ struct crk_op {
 };
 #define CRK_OP_SIZE_VER0	56
 
+#define CRK_PROGRAM_SHARED	(1U << 0)	/* the memory is another process's, which brings it */
+
 /**
  * struct crk_program - CRK_IOC_PROGRAM: turn the calling process into the restored one and park
  * @size: sizeof(struct crk_program) as the caller knows it
- * @flags: 0
+ * @flags: CRK_PROGRAM_*
  * @ops_uptr: array of struct crk_op
  * @nr_ops: entries at @ops_uptr
  * @op_size: sizeof(struct crk_op) as the caller knows it
@@ -675,10 +677,13 @@ struct crk_op {
  * @log_uptr: the reason of a refusal as text; may be 0
  * @log_size: bytes at @log_uptr
  * @out_bad_op: index of the record that was refused, ~0 if none
+ * @nr_sharers: other processes with this memory; they come with CRK_PROGRAM_SHARED
+ * @__reserved: 0
  *
  * Called by the leader of a process made by the opener (or by such a process).  The program is checked whole; if it
  * is good the call does not return to userspace: when all other threads are parked everything is unmapped that is
  * not the source of a CRK_OP_MOVE, then the records run in order, moves first, then the process waits for CRK_IOC_GO.
+ * With CRK_PROGRAM_SHARED there are no ops and no threads: only the rest is done.
  * A failure after the check kills all tasks of the restore; CRK_IOC_WAIT tells which record it was and why.  Needs no
  * capability: the process has the credentials by then that it will have.
  *
@@ -700,8 +705,11 @@ struct crk_program {
 	__aligned_u64 log_uptr;
 	__u32 log_size;
 	__u32 out_bad_op;
+	__u32 nr_sharers;
+	__u32 __reserved;
 };
 #define CRK_PROGRAM_SIZE_VER0	64
+#define CRK_PROGRAM_SIZE_VER1	72
 #define CRK_IOC_PROGRAM		_IO(CRK_IOC_MAGIC, 0x21)
 
 /**

@@ -151,6 +151,8 @@ struct crk_restart {
  * @utime_ns: user CPU time
  * @stime_ns: system CPU time
  * @comm: name, NUL-terminated
+ * @vfork_tid: CRK_SYSCALL_VFORK: the child that it waits for
+ * @__reserved2: 0
  */
 struct crk_rec_thread {
 	struct crk_rec rec;
@@ -179,6 +181,8 @@ struct crk_rec_thread {
 	__aligned_u64 utime_ns;
 	__aligned_u64 stime_ns;
 	__u8 comm[16];
+	__s32 vfork_tid;
+	__u32 __reserved2;
 };
 
 #define CRK_STOP_STOPPED	(1U << 0)	/* all threads have stopped */

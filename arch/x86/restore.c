@@ -124,8 +124,6 @@ int crk_x86_check_thread(const struct crk_rec_thread *in, u32 machine, struct cr
 		return crk_log(log, -EINVAL, "32-bit code and registers of machine %u", machine);
 	if (in->syscall > CRK_SYSCALL_VFORK || in->syscall_abi > CRK_ABI_X32 || in->tp[0] || in->tp[1])
 		return crk_log(log, -EINVAL, "system call state %u, ABI %u", in->syscall, in->syscall_abi);
-	if (in->syscall == CRK_SYSCALL_VFORK)
-		return crk_log(log, -EOPNOTSUPP, "a task asleep in vfork() can't be restored yet");
 	return abi_check(compat || in->syscall_abi == CRK_ABI_COMPAT, in->syscall_abi == CRK_ABI_X32, log);
 }
 

@@ -196,7 +196,8 @@ int crk_pagemap_dump(struct crk_dump *d, struct crk_dproc *p, uint64_t *nr_pages
 	struct scan s = {};
 	int err = 0;
 
-	if (p->nr_vmas)
+	/* the pages of shared memory are saved once */
+	if (p->nr_vmas && !p->mm_of)
 		err = scan_run(d, p, &s, ids);
 	if (!err)
 		err = write_pages(d, p, &s, pages_id);

@@ -308,7 +308,7 @@ int crk_mem_plan(struct crk_rst *r)
 		return crk_oom();
 	r->mem->own_vdso_len = own_vdso_len();
 	for (i = 0; i < r->nr_procs && !err; i++) {
-		if (r->procs[i].zombie || r->procs[i].stand_in)
+		if (r->procs[i].zombie || r->procs[i].stand_in || r->procs[i].mm_of)
 			continue;
 		err = plan_proc(r, &r->procs[i]);
 		if (!err)

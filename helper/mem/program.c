@@ -314,14 +314,39 @@ static int build(struct crk_rst *r, struct crk_rproc *p, struct ops *o)
 	return err ?: add_lock_future(p, o);
 }
 
+/*
+ * The memory is another's, who waits to go on in it: from the word on that it may, nothing but our own stack is ours.
+ */
+static int run_shared(struct crk_rst *r, struct crk_rproc *p)
+{
+	struct crk_program cmd = {
+		.size = sizeof(cmd),
+		.flags = CRK_PROGRAM_SHARED,
+		.op_size = sizeof(struct crk_op),
+		.nr_threads = p->nr_threads,
+		.close_from = p->files_of ? ~0U : (uint32_t)r->fd_base,
+		.recs_uptr = (uintptr_t)p->threads[0].recs,
+		.recs_len = p->threads[0].recs_len,
+	};
+
+	crk_sync_wake(&p->parking);
+	return crk_dev_program(r->dev, &cmd);
+}
+
 int crk_mem_run(struct crk_rst *r, struct crk_rproc *p)
 {
 	struct crk_program cmd = { .size = sizeof(cmd) };
 	struct ops o = {};
-	int err = build(r, p, &o);
+	size_t i;
+	int err;
 
+	if (p->mm_of)
+		return run_shared(r, p);
+	err = build(r, p, &o);
 	if (err)
 		return err;
+	for (i = 0; i < r->nr_procs; i++)
+		cmd.nr_sharers += r->procs[i].mm_of == p;
 	cmd.ops_uptr = (uintptr_t)o.ops;
 	cmd.nr_ops = o.nr;
 	cmd.op_size = sizeof(struct crk_op);

@@ -8,14 +8,12 @@
 #include <linux/userfaultfd.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "checkpoint.h"
@@ -46,25 +44,6 @@ REFUSED(pid_namespace_for_children, "is in a foreign pid_for_children namespace:
 {
 	MUST(!unshare(CLONE_NEWPID));
 	checkpoint_here();
-}
-
-static int sleep_on(void *arg)
-{
-	for (;;)
-		pause();
-	return 0;
-}
-
-REFUSED(memory_without_threads, "shares its memory with pid")
-{
-	char *stack = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int pid;
-
-	MUST(stack != MAP_FAILED);
-	pid = clone(sleep_on, stack + 16 * PAGE, CLONE_VM | SIGCHLD, NULL);
-	MUST(pid > 0);
-	checkpoint_here();
-	MUST(!kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid);
 }
 
 REFUSED(userfault, "registered with userfaultfd: not supported")
