@@ -88,7 +88,7 @@ static void pending_add(const struct sigpending *pending, u32 flags, struct crk_
 	BUILD_BUG_ON(sizeof(rec->info) != sizeof(siginfo_t));
 	list_for_each_entry(q, &pending->list, list) {
 		signo = q->info.si_signo;
-		rec = siginfo_add(out, signo, flags);
+		rec = siginfo_add(out, signo, flags | (q->flags & SIGQUEUE_PREALLOC ? CRK_SIGINFO_TIMER : 0));
 		info = (siginfo_t *)rec->info;
 		copy_siginfo_to_external(info, &q->info);
 		/* the kernel's own note, which it clears on delivery as well */

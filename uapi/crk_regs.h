@@ -203,6 +203,7 @@ struct crk_rec_stop {
 
 #define CRK_SIGINFO_PROCESS	(1U << 0)	/* pending for the process, else for the thread */
 #define CRK_SIGINFO_NO_INFO	(1U << 1)	/* the bit is set but the kernel keeps no siginfo for it */
+#define CRK_SIGINFO_TIMER	(1U << 2)	/* a POSIX timer's own: it stands still until this is taken */
 
 /**
  * struct crk_rec_siginfo - CRK_REC_SIGINFO: one pending signal

@@ -114,7 +114,8 @@ static int signal_queue(const struct crk_rproc *p, const struct crk_rthread *t, 
 	if (!(rec->flags & CRK_SIGINFO_NO_INFO))
 		memcpy(&info, rec->info, min(sizeof(info), sizeof(rec->info)));
 	info.si_signo = rec->signo;
-	if (info.si_code == SI_TIMER)
+	/* one that was restored before has its count, and no link any more */
+	if (rec->flags & CRK_SIGINFO_TIMER)
 		timer_info_fix(t, &info);
 	if (rec->flags & CRK_SIGINFO_PROCESS)
 		ret = syscall(SYS_rt_sigqueueinfo, p->pid, rec->signo, &info);
