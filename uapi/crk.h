@@ -369,7 +369,7 @@ struct crk_vmas {
 #define CRK_IOC_VMAS		_IO(CRK_IOC_MAGIC, 0x06)
 
 /* CRK_PAGE_*: struct crk_pages.flags */
-#define CRK_PAGE_ANON		(1U << 0)	/* private to the process, or copied on write from a file: to be saved */
+#define CRK_PAGE_ANON		(1U << 0)	/* private to the process, or copied on write: to be saved */
 #define CRK_PAGE_FILE		(1U << 1)	/* page cache, shared memory included */
 #define CRK_PAGE_ZERO		(1U << 2)	/* the shared zero page */
 #define CRK_PAGE_MAYSHARE	(1U << 3)	/* anonymous and not exclusive: may be shared copy-on-write */
@@ -609,13 +609,13 @@ struct crk_restore {
 #define CRK_IOC_RESTORE		_IO(CRK_IOC_MAGIC, 0x20)
 
 /* CRK_OP_*: struct crk_op.op; @prot is PROT_*, @off and @fd are those of mmap() unless said otherwise */
-#define CRK_OP_MOVE		1	/* move the mapping at @arg, made before the call, to @addr; before all others */
+#define CRK_OP_MOVE		1	/* move the mapping at @arg, made before the call, to @addr; runs first */
 #define CRK_OP_MAP		2	/* mmap() with CRK_MAP_* in @flags; @page_shift for CRK_MAP_HUGETLB */
 #define CRK_OP_FILL		3	/* read @len bytes at @off of the regular file @fd; protections don't matter */
 #define CRK_OP_PROTECT		4	/* mprotect() to @prot */
 #define CRK_OP_ADVISE		5	/* madvise(); the advice is @arg: a flag-setting one or MADV_DONTNEED */
 #define CRK_OP_LOCK		6	/* mlock2(); @arg 1: on fault */
-#define CRK_OP_VDSO		7	/* the kernel's vDSO of kind @arg (CRK_VDSO_*), first at @addr, @len in all or 0 */
+#define CRK_OP_VDSO		7	/* the kernel's vDSO of kind @arg (CRK_VDSO_*) at @addr, @len in all or 0 */
 #define CRK_OP_SHMAT		8	/* attach the SysV segment @arg at @addr, @prot as mapped */
 #define CRK_OP_EXE		9	/* the executable is @fd */
 #define CRK_OP_NAME		10	/* name the anonymous memory: text of at most 79 bytes at @arg in the caller */

@@ -8,7 +8,9 @@ echo "TAP version 13"
 echo "1..1"
 out=$(make -C "$top" demo 2>&1)
 status=$?
-sed 's/^/# /' <<<"$out"
+while IFS= read -r line; do
+	echo "# $line"
+done <<<"$out"
 if [ $status = 0 ] && grep -q "the same processes as before" <<<"$out" && grep -q "the file is the same" <<<"$out"; then
 	echo "ok 1 make demo"
 else
