@@ -93,7 +93,7 @@ void crk_restart_get(struct task_struct *t, struct crk_restart *out);
 int crk_restart_check(const struct crk_restart *in, struct crk_log *log);
 void crk_restart_set(const struct crk_restart *in);	/* current, at the gate */
 
-/* program.c, threads.c: restore */
+/* gate.c, program.c, threads.c, set.c: restore */
 int crk_gate_create(struct crk_job *job, const struct crk_restore *cmd);	/* job->lock held */
 void crk_gate_kill(struct crk_job *job);	/* kill all that has not been let go; idempotent */
 void crk_gate_destroy(struct crk_gate *gate);

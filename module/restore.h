@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Types that the files of the restore half share: the gate, the tasks that wait behind it, and the memory program that
- * a process runs before it waits.  Nothing outside threads.c, set.c, stop.c, vfork.c, program.c, ops.c, fill.c,
+ * a process runs before it waits.  Nothing outside gate.c, threads.c, set.c, stop.c, ptrace.c, vfork.c, program.c, ops.c, fill.c,
  * process.c, timers.c and records.c needs them.
  */
 #ifndef _CRK_RESTORE_H
@@ -176,6 +176,9 @@ void crk_parked_leave(struct crk_parked *p);		/* the last thing that a work func
 void crk_park_work(struct callback_head *work);
 void crk_parked_brings_mm(struct crk_parked *p);		/* from now on sharers count for it */
 void crk_user_pointers_drop(void);			/* current */
+
+/* gate.c; the first with gate->lock held */
+void __crk_gate_fail(struct crk_gate *gate, struct task_struct *t, u32 op, int err, const char *text);
 void crk_gate_fail(struct crk_gate *gate, struct task_struct *t, u32 op, int err, const char *text);
 int crk_gate_failure(struct crk_gate *gate, struct crk_log *log, int ret);	/* what failed, into the log; @ret */
 
