@@ -5,7 +5,9 @@
  * for themselves in files/, properties of tasks in task/.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
 #include "dump.h"
@@ -85,21 +87,47 @@ static struct crk_dproc *earlier_with(struct crk_dump *d, struct crk_dproc *p, s
 /* the first process of a sharing group */
 #define EARLIER(d, p, field) earlier_with(d, p, offsetof(struct crk_task, field))
 
-static int refuse_thread(const struct crk_dump *d, const struct crk_dproc *p, const struct crk_task *t)
+/* the process of a tracer, NULL if that is not in the dump */
+static struct crk_dproc *tracer_of(struct crk_dump *d, int32_t tid)
 {
 	size_t i;
 
+	for (i = 0; i < d->nr_tasks && tid; i++)
+		if (d->tasks[i].tid == tid)
+			return crk_dump_proc(d, d->tasks[i].tgid);
+	return NULL;
+}
+
+static int refuse_traced(struct crk_dump *d, const struct crk_dproc *p, const struct crk_task *t)
+{
+	const struct crk_dproc *tracer = tracer_of(d, t->tracer_tid);
+	char comm[17];
+
+	if (!(t->flags & CRK_TASK_TRACED))
+		return 0;
+	if (d->opts->refuse_traced) {
+		crk_pid_comm(t->tracer_tid, comm);
+		return crk_fail(-EBUSY, "pid %d (%s) tid %d: is traced by pid %d (%s), and --refuse-traced was given", p->pid,
+				COMM(p), t->tid, t->tracer_tid, comm);
+	}
+	if (!(t->flags & (CRK_TASK_ZOMBIE | CRK_TASK_DEAD)))
+		return 0;
+	/* a process that its parent traces is waited for just once */
+	if (t->tid == t->tgid && (!tracer || tracer == p->parent))
+		return 0;
+	return crk_fail(-EAGAIN, "pid %d (%s) tid %d: has exited and its tracer, pid %d, has not waited for it yet: try again",
+			p->pid, COMM(p), t->tid, t->tracer_tid);
+}
+
+static int refuse_thread(struct crk_dump *d, const struct crk_dproc *p, const struct crk_task *t)
+{
 	if (t->flags & CRK_TASK_WORKER)
 		return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: io_uring and vhost workers are not supported", p->pid,
 				COMM(p), t->tid);
 	if (t->flags & CRK_TASK_SECCOMP)
 		return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: seccomp filters are not supported", p->pid, COMM(p),
 				t->tid);
-	for (i = 0; i < d->nr_tasks && t->tracer_tid; i++)
-		if (d->tasks[i].tid == t->tracer_tid)
-			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: traced by pid %d of the same tree: not supported",
-					p->pid, COMM(p), t->tid, d->tasks[i].tgid);
-	return 0;
+	return refuse_traced(d, p, t);
 }
 
 /* a namespace of its own: created within the tree, or the tree lives in a container */
@@ -314,6 +342,35 @@ static int refuse_vfork(struct crk_dump *d, const struct crk_dproc *p)
 	return 0;
 }
 
+/*
+ * A tracer outside stays where it is, and the copy goes on as if it had let go: with the signal that it was about to
+ * get, but not with the trap of a breakpoint or a step, which is the debugger's own affair.
+ */
+static int traced_adjust(struct crk_dump *d, const struct crk_dproc *p)
+{
+	struct crk_rec_trace *rec;
+	char comm[17];
+	size_t i;
+
+	for (i = 0; i < p->nr_threads; i++) {
+		rec = (void *)crk_rec_find(p->recs[i], p->recs_len[i], CRK_REC_TRACE, NULL);
+		if (!rec)
+			continue;
+		if (rec->stop == CRK_TRACE_STOP_EVENT && rec->code >> 8 == PTRACE_EVENT_EXIT)
+			return crk_fail(-EAGAIN, "pid %d (%s) tid %d: is about to exit, held by its tracer: try again when it has",
+					p->pid, COMM(p), p->leader[i].tid);
+		if (tracer_of(d, rec->tracer_tid))
+			continue;
+		crk_pid_comm(rec->tracer_tid, comm);
+		crk_warn("pid %d (%s) tid %d: is traced by pid %d (%s), which is not in the dump: its copy is not traced, and keeps breakpoints that are in its memory now",
+			 p->pid, COMM(p), p->leader[i].tid, rec->tracer_tid, comm);
+		rec->tracer_tid = 0;
+		if (rec->stop == CRK_TRACE_STOP_SIGNAL && rec->code == SIGTRAP && ((siginfo_t *)rec->info)->si_code > 0)
+			rec->stop = CRK_TRACE_STOP_NONE;
+	}
+	return 0;
+}
+
 static const char *vma_refusal(const struct crk_vma *v)
 {
 	if (v->flags & CRK_VMA_SPECIAL)
@@ -366,6 +423,7 @@ int crk_collect_capture(struct crk_dump *d)
 			continue;
 		err = refuse_machine(p, info.out_machine);
 		err = err ?: refuse_vfork(d, p);
+		err = err ?: traced_adjust(d, p);
 		if (!err)
 			err = crk_dev_vmas(d->dev, p->live->tid, &p->vmas, &p->nr_vmas);
 		if (!err)

@@ -36,6 +36,7 @@ struct crk_opts {
 	const char *cgroup;		/* -g: path below the cgroup2 mount, or absolute */
 	pid_t tree;			/* -t, 0 if not given */
 	bool leave_running, leave_stopped, leave_frozen;
+	bool refuse_traced;
 	bool detach;			/* -d */
 	bool check_only;		/* --check */
 	bool shell_job;			/* -j: session and terminal come from outside */

@@ -45,6 +45,8 @@ static const struct option_row rows[] = {
 	  "leave the processes stopped (SIGSTOP)" },
 	{ "leave-frozen", 0, OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(leave_frozen), NULL,
 	  "leave the cgroup frozen" },
+	{ "refuse-traced", 0, OPT_FLAG, CRK_CMD_DUMP, TO(refuse_traced), NULL,
+	  "do not dump processes that have a tracer" },
 	{ "restore-detached", 'd', OPT_FLAG, CRK_CMD_RESTORE, TO(detach), NULL,
 	  "return when the processes run, do not wait for them" },
 	{ "pidfile", 0, OPT_STRING, CRK_CMD_RESTORE, TO(pidfile), "FILE",

@@ -26,18 +26,6 @@ struct crk_rproc *crk_restore_proc(struct crk_rst *r, pid_t pid)
 	return NULL;
 }
 
-void crk_pid_comm(pid_t pid, char comm[17])
-{
-	_cleanup_free_ char *text = NULL;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	if (read_file_at(AT_FDCWD, path, &text, NULL))
-		strcpy(comm, "?");
-	else
-		snprintf(comm, 17, "%.*s", (int)strcspn(text, "\n"), text);
-}
-
 static int cmp_pid(const void *a, const void *b)
 {
 	return *(const pid_t *)a - *(const pid_t *)b;

@@ -63,8 +63,6 @@ struct crk_sync {
 /* plan.c: r->procs with their images; all refusals that need no system calls to be undone */
 int crk_plan(struct crk_rst *r);
 void crk_plan_free(struct crk_rst *r);
-/* who holds a pid, as text for messages: "bash", "?" */
-void crk_pid_comm(pid_t pid, char comm[17]);
 bool crk_pid_planned(const struct crk_rst *r, pid_t pid);	/* a pid or tid that the images need */
 
 /* birth.c: parents, sessions and groups; adds stand-ins; fills r->sync->births */

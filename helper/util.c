@@ -192,3 +192,15 @@ void *crk_array_more(void *items, size_t nr, size_t *room, size_t item_size)
 	memset((char *)items + nr * item_size, 0, item_size);
 	return items;
 }
+
+void crk_pid_comm(pid_t pid, char comm[17])
+{
+	_cleanup_free_ char *text = NULL;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	if (read_file_at(AT_FDCWD, path, &text, NULL))
+		strcpy(comm, "?");
+	else
+		snprintf(comm, 17, "%.*s", (int)strcspn(text, "\n"), text);
+}

@@ -111,6 +111,9 @@ int read_link_at(int dirfd, const char *path, char **ret);
 int xasprintf(char **ret, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int xvasprintf(char **ret, const char *fmt, va_list ap);
 
+/* who holds a pid, as text for messages: "bash", "?" */
+void crk_pid_comm(pid_t pid, char comm[17]);
+
 /* ---- arrays that grow ---- */
 
 /* @items with room for one more than @nr, that one zeroed; NULL if there is no memory, @items is kept then */

@@ -15,7 +15,6 @@
 #include <linux/elf.h>
 #include <linux/key.h>
 #include <linux/mm.h>
-#include <linux/ptrace.h>
 #include <linux/regset.h>
 #include <linux/sched/coredump.h>
 #include <linux/sched/cputime.h>
@@ -126,24 +125,6 @@ static int regsets_capture(struct task_struct *t, struct crk_out *out)
 	return ret;
 }
 
-/* is it stopped by its tracer at the entry of a system call that has not begun? */
-static bool at_syscall_entry(struct task_struct *t)
-{
-	struct sighand_struct *sighand;
-	bool ret = false;
-	int event;
-
-	if (!task_is_traced(t) || !crk_sighand_lock(t, &sighand))
-		return false;
-	if (t->last_siginfo) {
-		event = t->last_siginfo->si_code >> 8;
-		ret = event == PTRACE_EVENT_SECCOMP ||
-		      (!event && t->ptrace_message == PTRACE_EVENTMSG_SYSCALL_ENTRY);
-	}
-	crk_sighand_unlock(sighand);
-	return ret;
-}
-
 static void thread_times(struct task_struct *t, struct crk_rec_thread *rec)
 {
 	u64 utime, stime;
@@ -171,7 +152,7 @@ static int thread_capture(const struct crk_frozen_task *e, struct crk_out *out)
 
 	if (!rec)
 		return -ENOMEM;
-	rec->syscall = e->vfork ? CRK_SYSCALL_VFORK : at_syscall_entry(t) ? CRK_SYSCALL_ENTRY : CRK_SYSCALL_NONE;
+	rec->syscall = e->vfork ? CRK_SYSCALL_VFORK : crk_trace_at_entry(t) ? CRK_SYSCALL_ENTRY : CRK_SYSCALL_NONE;
 	rec->syscall_nr = -1;
 	crk_arch.get_thread(t, rec);
 	if (e->vfork)
@@ -331,7 +312,7 @@ static int one_capture(struct crk_job *job, u32 i, struct crk_out *out)
 	if (ret || (flags & (CRK_TASK_ZOMBIE | CRK_TASK_WORKER)))
 		return ret;
 	if (e->stack) {
-		ret = thread_capture(e, out);
+		ret = thread_capture(e, out) ?: crk_capture_trace(e->task, out);
 		if (!ret)
 			ret = regsets_capture(e->task, out);
 	}

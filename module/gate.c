@@ -15,6 +15,7 @@
 
 void __crk_gate_fail(struct crk_gate *gate, struct task_struct *t, u32 op, int err, const char *text)
 {
+	struct crk_tracee *e;
 	struct crk_parked *p;
 	unsigned long tid;
 
@@ -29,6 +30,9 @@ void __crk_gate_fail(struct crk_gate *gate, struct task_struct *t, u32 op, int e
 	strscpy(gate->fail_text, text, sizeof(gate->fail_text));
 	xa_for_each(&gate->tasks, tid, p)
 		send_sig(SIGKILL, p->task, 1);
+	/* they may have left already */
+	xa_for_each(&gate->tracees, tid, e)
+		send_sig(SIGKILL, e->task, 1);
 	wake_up_all(&gate->opener_wq);
 }
 
@@ -69,6 +73,7 @@ int crk_gate_create(struct crk_job *job, const struct crk_restore *cmd)
 	mutex_init(&gate->lock);
 	xa_init(&gate->tasks);
 	xa_init(&gate->dead);
+	xa_init(&gate->tracees);
 	xa_init(&gate->procs);
 	init_waitqueue_head(&gate->opener_wq);
 	init_waitqueue_head(&gate->timer_wq);
@@ -89,6 +94,7 @@ void crk_gate_destroy(struct crk_gate *gate)
 	xa_for_each(&gate->dead, tid, t)
 		put_task_struct(t);
 	xa_destroy(&gate->dead);
+	crk_tracees_free(gate);
 	WARN_ON_ONCE(!xa_empty(&gate->tasks) || !xa_empty(&gate->procs));
 	put_pid(gate->fail_pid);
 	mutex_destroy(&gate->lock);
@@ -192,8 +198,36 @@ static int dead_wait(struct crk_gate *gate)
 	return 0;
 }
 
+/* before anybody leaves: threads that stop, or that a tracer holds, do so as soon as they have left */
+static void stops_set(struct crk_gate *gate)
+{
+	struct crk_parked *p;
+	unsigned long tid;
+
+	lockdep_assert_held(&gate->lock);
+	xa_for_each(&gate->tasks, tid, p)
+		if (thread_group_leader(p->task))
+			crk_stop_set(gate, p);
+}
+
+/* tracers have attached; what is held goes to where it is held */
+static int gate_trace(struct crk_gate *gate)
+{
+	scoped_guard(mutex, &gate->lock) {
+		if (gate->state != CRK_GATE_ARMING || xa_empty(&gate->tracees))
+			return 0;
+		crk_tracees_start(gate);
+		if (gate->state == CRK_GATE_DEAD)
+			return 0;
+		WRITE_ONCE(gate->state, CRK_GATE_TRACING);
+	}
+	wake_up_all(&gate->wq);
+	return crk_tracees_wait(gate);
+}
+
 static int gate_arm(struct crk_gate *gate, struct crk_log *log)
 {
+	u32 nr_arming;
 	int ret;
 
 	scoped_guard(mutex, &gate->lock) {
@@ -202,17 +236,21 @@ static int gate_arm(struct crk_gate *gate, struct crk_log *log)
 		ret = gate_ready(gate, log);
 		if (ret)
 			return ret;
+		ret = crk_tracers_find(gate, log);
+		if (ret)
+			return ret;
+		nr_arming = gate->nr_timers + gate->nr_tracers;
 		pdeath_keep(gate);
-		WRITE_ONCE(gate->state, CRK_GATE_ARMING);
+		stops_set(gate);
+		smp_store_release(&gate->state, CRK_GATE_ARMING);
 	}
 	wake_up_all(&gate->timer_wq);
-	if (gate->nr_dead)
+	if (gate->nr_dead || gate->nr_tracers)
 		wake_up_all(&gate->wq);
-	if (gate->nr_timers && wait_event_killable(gate->opener_wq,
-						   READ_ONCE(gate->nr_started) == gate->nr_timers ||
-						   READ_ONCE(gate->state) == CRK_GATE_DEAD))
+	if (nr_arming && wait_event_killable(gate->opener_wq, READ_ONCE(gate->nr_armed) == nr_arming ||
+					     READ_ONCE(gate->state) == CRK_GATE_DEAD))
 		return -EINTR;
-	return dead_wait(gate);
+	return dead_wait(gate) ?: gate_trace(gate);
 }
 
 static void gate_open(struct crk_gate *gate)
@@ -223,9 +261,10 @@ static void gate_open(struct crk_gate *gate)
 	lockdep_assert_held(&gate->lock);
 	xa_for_each(&gate->tasks, tid, p) {
 		if (thread_group_leader(p->task))
-			crk_stop_set(gate, p);
+			crk_stop_tell(p->task, &p->stop);
 		crk_vfork_link(p);
 	}
+	crk_tracees_finish(gate);
 	pdeath_give_back(gate);
 	WRITE_ONCE(gate->state, CRK_GATE_OPEN);
 }

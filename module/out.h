@@ -26,6 +26,10 @@ int crk_capture_signals(struct crk_job *job, struct task_struct *t, bool process
 void crk_stop_get(struct task_struct *t, struct crk_rec_thread *rec);
 int crk_capture_stop(struct task_struct *leader, struct crk_out *out);
 
+/* ptrace.c: nothing for a task without a tracer */
+bool crk_trace_at_entry(struct task_struct *t);	/* held at the entry of a system call that has not begun */
+int crk_capture_trace(struct task_struct *t, struct crk_out *out);
+
 /* itimers.c, under siglock */
 unsigned int crk_timers_count(struct task_struct *t);
 /* -EAGAIN: a timer is just expiring and waits for siglock; let go of it and try again */

@@ -158,6 +158,7 @@ struct crk_arch_ops {
 	long (*sys_prctl)(int option, unsigned long a2, unsigned long a3, unsigned long a4, unsigned long a5);
 	long (*sys_setitimer)(int which, unsigned long new_uptr);
 	long (*sys_timer_settime)(int id, int flags, unsigned long new_uptr);
+	long (*sys_ptrace)(long request, long pid, unsigned long addr, unsigned long data);	/* may be NULL */
 	long (*sys_exit)(int code);	/* does not return; NULL or an error: it can't */
 	/* map the vDSO of @kind so that its first mapping starts at @addr */
 	int (*map_vdso)(u32 kind, unsigned long addr);

@@ -19,7 +19,8 @@
 
 enum crk_gate_state {
 	CRK_GATE_CLOSED,	/* tasks come and wait */
-	CRK_GATE_ARMING,	/* leaders start their timers, those that had exited do so; nobody else leaves yet */
+	CRK_GATE_ARMING,	/* timers start, tracers attach, leaders that had exited do so; nobody else leaves yet */
+	CRK_GATE_TRACING,	/* those that a tracer holds go to where it holds them */
 	CRK_GATE_OPEN,		/* all go; nothing can fail any more */
 	CRK_GATE_DEAD,		/* one failed: all are being killed */
 };
@@ -33,15 +34,17 @@ enum crk_gate_state {
  * @nr_parked: tasks that wait at the gate
  * @nr_ready: those of them that have their state
  * @nr_timers: leaders with timers to start
- * @nr_started: those of them that did
+ * @nr_tracers: tasks that trace others
+ * @nr_armed: those of both that have done it
  * @nr_left: tasks that are through
  * @nr_dead: leaders that exit while the gate is %CRK_GATE_ARMING
  * @dead: those, by global tid; holds references
  * @tasks: struct crk_parked by global tid
+ * @tracees: struct crk_tracee by global tid; they live as long as the gate
  * @procs: struct crk_proc by global tgid
  * @opener_wq: the opener, in CRK_IOC_WAIT and CRK_IOC_GO
  * @timer_wq: leaders with timers, until %CRK_GATE_ARMING
- * @wq: all parked tasks, until %CRK_GATE_OPEN; leaders that exit, until %CRK_GATE_ARMING
+ * @wq: all parked tasks, until %CRK_GATE_OPEN; some have to leave or to do something before, see crk_gate_is_over()
  * @fail_pid: the process that failed first, NULL if none
  * @fail_err: negative errno
  * @fail_op: index of its record, or %CRK_NO_OP
@@ -55,11 +58,13 @@ struct crk_gate {
 	u32 nr_parked;
 	u32 nr_ready;
 	u32 nr_timers;
-	u32 nr_started;
+	u32 nr_tracers;
+	u32 nr_armed;
 	u32 nr_left;
 	u32 nr_dead;
 	struct xarray dead;
 	struct xarray tasks;
+	struct xarray tracees;
 	struct xarray procs;
 	wait_queue_head_t opener_wq;
 	wait_queue_head_t timer_wq;
@@ -76,6 +81,26 @@ struct crk_proc {
 	u32 nr_parked;		/* the same; read by the leader without */
 	u32 nr_sharers;		/* the same: parked processes that share its memory */
 	wait_queue_head_t wq;	/* the leader, until these are parked */
+};
+
+/**
+ * struct crk_tracee - a task of the restore that had a tracer
+ * @task: referenced; one that is held leaves the gate before the others
+ * @tracer: parked task that is to trace it, referenced; NULL for none
+ * @rec: what CRK_IOC_SET gave
+ * @stop: the same, of a leader: job control of its process
+ * @blocked: its mask, given to it when it is where it is held
+ * @pending: its pending signals until then
+ * @no_cldstop: meanwhile the tracer gets no SIGCHLD for stops, because of this one
+ */
+struct crk_tracee {
+	struct task_struct *task;
+	struct task_struct *tracer;
+	struct crk_rec_trace rec;
+	struct crk_rec_stop stop;
+	u64 blocked;
+	struct sigpending pending;
+	bool no_cldstop;
 };
 
 /**
@@ -100,6 +125,9 @@ struct crk_proc {
  * @vfork_child: it waits for this one in vfork; referenced
  * @vfork_pid: the child's pid as it sees it
  * @vfork_done: on its stack while it is parked
+ * @tracee: it had a tracer; else NULL
+ * @tracer: it traces others, and is to attach to them
+ * @attached: it has done so
  */
 struct crk_parked {
 	struct callback_head work;
@@ -124,6 +152,9 @@ struct crk_parked {
 	struct task_struct *vfork_child;
 	pid_t vfork_pid;
 	struct completion *vfork_done;
+	struct crk_tracee *tracee;
+	bool tracer;
+	bool attached;
 };
 
 /* one record of a memory program with what its check took hold of */
@@ -213,10 +244,24 @@ int crk_timers_start(struct crk_prog *prog);
 void crk_vfork_link(struct crk_parked *p);	/* the gate is about to open */
 void crk_vfork_wait(struct crk_parked *p);	/* current */
 
+/* ptrace.c, gate->lock held where there is a gate */
+int crk_trace_check(const struct crk_rec_trace *in, struct crk_log *log);
+int crk_trace_apply(struct crk_gate *gate, struct crk_parked *p, const struct crk_rec_trace *in);	/* NULL: none */
+void crk_tracees_free(struct crk_gate *gate);
+int crk_tracers_find(struct crk_gate *gate, struct crk_log *log);
+int crk_tracer_attach(struct crk_gate *gate, pid_t *tracee);	/* current; the lock is not held */
+void crk_tracees_start(struct crk_gate *gate);		/* may go to their stops now */
+int crk_tracees_wait(struct crk_gate *gate);		/* the opener, the lock is not held */
+void crk_tracees_finish(struct crk_gate *gate);
+bool crk_trace_is_held(const struct crk_parked *p);
+void crk_trace_go(struct crk_parked *p);		/* current, through the gate with all its state */
+void crk_trace_syscall_exit(void);			/* current, whose system call was finished by us */
+
 /* stop.c */
 int crk_stop_check(const struct crk_rec_stop *in, struct crk_log *log);
 int crk_stop_check_thread(const struct crk_rec_thread *in, struct crk_log *log);
-void crk_stop_set(struct crk_gate *gate, struct crk_parked *leader);	/* the gate is about to open */
+void crk_stop_set(struct crk_gate *gate, struct crk_parked *leader);	/* before anybody leaves the gate */
+void crk_stop_tell(struct task_struct *leader, const struct crk_rec_stop *stop);	/* the gate is about to open */
 
 /* records.c: both return ERR_PTR(), crk_rec_next() NULL at the end; *pos starts as 0 */
 void *crk_recs_copy(u64 uptr, u64 len, struct crk_log *log);

@@ -24,7 +24,9 @@ struct thread_recs {
 	struct crk_rec_task task;
 	struct crk_rec_thread thread;
 	struct crk_rec_stop stop;
+	struct crk_rec_trace trace;
 	bool has_thread;
+	bool has_trace;
 	u32 nr_sets;
 	const struct crk_rec_regset *sets[CRK_MAX_SETS];
 };
@@ -60,6 +62,9 @@ static int thread_rec_add(struct thread_recs *tr, const struct crk_rec *rec, str
 		return crk_rec_get(rec, &tr->thread, sizeof(tr->thread), log);
 	case CRK_REC_STOP:
 		return crk_rec_get(rec, &tr->stop, sizeof(tr->stop), log) ?: crk_stop_check(&tr->stop, log);
+	case CRK_REC_TRACE:
+		tr->has_trace = true;
+		return crk_rec_get(rec, &tr->trace, sizeof(tr->trace), log) ?: crk_trace_check(&tr->trace, log);
 	default:
 		return 0;		/* of the process, or of a newer dump */
 	}
@@ -79,6 +84,7 @@ static int thread_recs_get(const void *recs, u64 len, u64 *pos, struct thread_re
 			       rec->type);
 	tr->nr_sets = 0;
 	tr->has_thread = false;
+	tr->has_trace = false;
 	memset(&tr->stop, 0, sizeof(tr->stop));
 	ret = crk_rec_get(rec, &tr->task, sizeof(tr->task), log);
 	for (next = *pos; !ret; *pos = next) {
@@ -331,6 +337,9 @@ static int one_apply(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 	}
 	p->state = tr->thread;
 	vfork_apply(gate, p, tr->thread.vfork_tid);
+	ret = crk_trace_apply(gate, p, tr->has_trace ? &tr->trace : NULL);
+	if (ret)
+		return ret;
 	parked_is_ready(gate, p);
 	return 0;
 }

@@ -13,7 +13,8 @@
 #include "out.h"
 #include "restore.h"
 
-#define CRK_STOP_KNOWN	(CRK_STOP_STOPPED | CRK_STOP_CONTINUED | CRK_STOP_TELL_STOPPED | CRK_STOP_TELL_CONTINUED)
+#define CRK_STOP_TELL	(CRK_STOP_TELL_STOPPED | CRK_STOP_TELL_CONTINUED)
+#define CRK_STOP_KNOWN	(CRK_STOP_STOPPED | CRK_STOP_CONTINUED | CRK_STOP_TELL)
 #define CRK_THREAD_STOP	(CRK_THREAD_STOPPED | CRK_THREAD_STOPPING)
 
 static const struct {
@@ -94,6 +95,15 @@ static void stop_set_thread(struct task_struct *t, const struct crk_rec_thread *
 	set_tsk_thread_flag(t, TIF_SIGPENDING);
 }
 
+static void flags_set(struct signal_struct *signal, u32 named)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(stop_flags); i++)
+		if (named & stop_flags[i].named)
+			signal->flags |= stop_flags[i].flag;
+}
+
 /* the whole process in one hold of siglock: a SIGCONT comes before or after, and reaches all threads or none */
 void crk_stop_set(struct crk_gate *gate, struct crk_parked *leader)
 {
@@ -101,7 +111,6 @@ void crk_stop_set(struct crk_gate *gate, struct crk_parked *leader)
 	struct sighand_struct *sighand;
 	struct crk_parked *p;
 	struct task_struct *t;
-	int i;
 
 	lockdep_assert_held(&gate->lock);
 	if (!crk_sighand_lock(leader->task, &sighand))
@@ -110,14 +119,25 @@ void crk_stop_set(struct crk_gate *gate, struct crk_parked *leader)
 	if (!(signal->flags & SIGNAL_GROUP_EXIT)) {
 		for_each_thread(leader->task, t) {
 			p = xa_load(&gate->tasks, task_pid_nr(t));
-			if (p)
+			/* what a tracer does with a thread is its own */
+			if (p && !(p->tracee && p->tracee->tracer))
 				stop_set_thread(t, &p->state);
 		}
-		for (i = 0; i < ARRAY_SIZE(stop_flags); i++)
-			if (leader->stop.flags & stop_flags[i].named)
-				signal->flags |= stop_flags[i].flag;
+		flags_set(signal, leader->stop.flags & ~CRK_STOP_TELL);
 		if (leader->stop.report)
 			signal->group_exit_code = leader->stop.report;
 	}
+	crk_sighand_unlock(sighand);
+}
+
+/* the next thread that looks for signals sends the parent its SIGCHLD */
+void crk_stop_tell(struct task_struct *leader, const struct crk_rec_stop *stop)
+{
+	struct sighand_struct *sighand;
+
+	if (!(stop->flags & CRK_STOP_TELL) || !crk_sighand_lock(leader, &sighand))
+		return;
+	if (!(leader->signal->flags & SIGNAL_GROUP_EXIT))
+		flags_set(leader->signal, stop->flags & CRK_STOP_TELL);
 	crk_sighand_unlock(sighand);
 }

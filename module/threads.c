@@ -267,14 +267,45 @@ static bool timers_start(struct crk_gate *gate, struct crk_parked *p)
 		__crk_gate_fail(gate, current, CRK_NO_OP, ret, p->prog->text);
 		return false;
 	}
-	gate->nr_started++;
+	gate->nr_armed++;
 	wake_up_all(&gate->opener_wq);
 	return true;
 }
 
+static enum crk_gate_state leaves_at(const struct crk_parked *p)
+{
+	return READ_ONCE(p->dead) ? CRK_GATE_ARMING : crk_trace_is_held(p) ? CRK_GATE_TRACING : CRK_GATE_OPEN;
+}
+
+/* what a task is has been settled when the gate is no longer closed */
+static bool tracer_is_due(const struct crk_gate *gate, const struct crk_parked *p)
+{
+	return smp_load_acquire(&gate->state) == CRK_GATE_ARMING && p->tracer && !p->attached;
+}
+
 static bool gate_is_over(const struct crk_gate *gate, const struct crk_parked *p)
 {
-	return READ_ONCE(gate->state) >= (READ_ONCE(p->dead) ? CRK_GATE_ARMING : CRK_GATE_OPEN);
+	enum crk_gate_state state = smp_load_acquire(&gate->state);
+
+	return state != CRK_GATE_CLOSED && state >= leaves_at(p);
+}
+
+static void tracer_attach(struct crk_gate *gate, struct crk_parked *p)
+{
+	char text[80] = "";
+	pid_t tracee;
+	int ret;
+
+	ret = crk_tracer_attach(gate, &tracee);
+
+	guard(mutex)(&gate->lock);
+	p->attached = true;
+	if (ret) {
+		snprintf(text, sizeof(text), "cannot attach to thread %d again as its tracer (%d)", tracee, ret);
+		__crk_gate_fail(gate, current, CRK_NO_OP, ret, text);
+	}
+	gate->nr_armed++;
+	wake_up_all(&gate->opener_wq);
 }
 
 static bool gate_wait(struct crk_gate *gate, struct crk_parked *p)
@@ -282,10 +313,14 @@ static bool gate_wait(struct crk_gate *gate, struct crk_parked *p)
 	if (p->prog && p->prog->nr_timers && !timers_start(gate, p))
 		return false;
 	/* a task that is killed when the gate is open already was let go: it dies with its own state */
-	(void)wait_event_killable(gate->wq, gate_is_over(gate, p));
+	(void)wait_event_killable(gate->wq, gate_is_over(gate, p) || tracer_is_due(gate, p));
+	if (tracer_is_due(gate, p)) {
+		tracer_attach(gate, p);
+		(void)wait_event_killable(gate->wq, gate_is_over(gate, p));
+	}
 
 	guard(mutex)(&gate->lock);
-	p->let_go = gate->state == (p->dead ? CRK_GATE_ARMING : CRK_GATE_OPEN);
+	p->let_go = gate->state >= leaves_at(p) && gate->state != CRK_GATE_DEAD;
 	return p->let_go;
 }
 
@@ -334,12 +369,15 @@ static void leader_exit_work(struct callback_head *work)
 	crk_arch.sys_exit(code);
 }
 
-static void vfork_go_on(struct crk_gate *gate, struct crk_parked *p)
+/* asleep elsewhere than in the freezer: it may take long, and is no part of the restore */
+static void sleep_again(struct crk_gate *gate, struct crk_parked *p)
 {
-	/* it may take long, and is no part of the restore */
 	scoped_guard(mutex, &gate->lock)
 		parked_count_left(gate, p);
-	crk_vfork_wait(p);
+	if (crk_trace_is_held(p))
+		crk_trace_go(p);
+	if (p->vfork_child)
+		crk_vfork_wait(p);
 }
 
 void crk_park_work(struct callback_head *work)
@@ -355,8 +393,8 @@ void crk_park_work(struct callback_head *work)
 		if (p->dead && !crk_parked_queue(p, leader_exit_work))
 			return;
 		state_apply(&p->state);
-		if (p->vfork_child)
-			vfork_go_on(gate, p);
+		if (p->vfork_child || crk_trace_is_held(p))
+			sleep_again(gate, p);
 	}
 	crk_parked_leave(p);
 }

@@ -9,6 +9,7 @@
 #include <linux/cgroup.h>
 #include <linux/completion.h>
 #include <linux/pid_namespace.h>
+#include <linux/ptrace.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <asm/syscall.h>
@@ -44,5 +45,8 @@ void crk_vfork_wait(struct crk_parked *p)
 		task_unlock(child);
 		return;
 	}
+	if (current->ptrace & PT_EVENT_FLAG(PTRACE_EVENT_VFORK_DONE))
+		crk_call(ptrace_notify)(SIGTRAP | PTRACE_EVENT_VFORK_DONE << 8, p->vfork_pid);
 	syscall_set_return_value(current, task_pt_regs(current), 0, p->vfork_pid);
+	crk_trace_syscall_exit();
 }

@@ -21,6 +21,7 @@
 #define CRK_REC_POSIX_TIMER	8	/* struct crk_rec_posix_timer */
 #define CRK_REC_CREDS		9	/* struct crk_rec_creds */
 #define CRK_REC_STOP		10	/* struct crk_rec_stop */
+#define CRK_REC_TRACE		11	/* struct crk_rec_trace */
 
 /**
  * struct crk_rec - head of every record
@@ -199,6 +200,45 @@ struct crk_rec_stop {
 	struct crk_rec rec;
 	__u32 flags;
 	__u32 report;
+};
+
+/* CRK_TRACE_STOP_*: struct crk_rec_trace.stop: where the tracer holds a thread, in the words of ptrace(2) */
+#define CRK_TRACE_STOP_NONE	0	/* nowhere */
+#define CRK_TRACE_STOP_SIGNAL	1	/* signal-delivery-stop */
+#define CRK_TRACE_STOP_GROUP	2	/* group-stop, or stopped by PTRACE_INTERRUPT */
+#define CRK_TRACE_STOP_ENTRY	3	/* syscall-enter-stop */
+#define CRK_TRACE_STOP_EXIT	4	/* syscall-exit-stop */
+#define CRK_TRACE_STOP_EVENT	5	/* PTRACE_EVENT stop */
+
+#define CRK_TRACE_SEIZED	(1U << 0)	/* by PTRACE_SEIZE */
+#define CRK_TRACE_SYSCALL	(1U << 1)	/* stops at system calls (PTRACE_SYSCALL) */
+#define CRK_TRACE_EMU		(1U << 2)	/* PTRACE_SYSEMU */
+#define CRK_TRACE_STEP		(1U << 3)	/* does one instruction (PTRACE_SINGLESTEP) */
+#define CRK_TRACE_LISTENING	(1U << 4)	/* PTRACE_LISTEN */
+#define CRK_TRACE_INTERRUPT	(1U << 5)	/* is to stop as by PTRACE_INTERRUPT, and has not yet */
+
+/**
+ * struct crk_rec_trace - CRK_REC_TRACE: a thread that has a tracer
+ * @tracer_tid: the tracer's thread; 0: not visible, or (CRK_IOC_SET) it is to have none, and goes on as if let go
+ * @flags: CRK_TRACE_*
+ * @options: PTRACE_O_*
+ * @stop: CRK_TRACE_STOP_*
+ * @code: CRK_TRACE_STOP_SIGNAL: the signal; _GROUP: the stop signal, or SIGTRAP; else si_code, so that the event is
+ *	@code >> 8
+ * @report: status that the tracer's wait will give, in the form of @code; 0 if it has had it
+ * @message: as PTRACE_GETEVENTMSG gives it
+ * @info: as PTRACE_GETSIGINFO gives it, zeroes where that fails
+ */
+struct crk_rec_trace {
+	struct crk_rec rec;
+	__s32 tracer_tid;
+	__u32 flags;
+	__u32 options;
+	__u32 stop;
+	__u32 code;
+	__u32 report;
+	__aligned_u64 message;
+	__u8 info[128];
 };
 
 #define CRK_SIGINFO_PROCESS	(1U << 0)	/* pending for the process, else for the thread */

@@ -24,6 +24,7 @@ CRK_X86_SYSCALL(shmat);
 CRK_X86_SYSCALL(prctl);
 CRK_X86_SYSCALL(setitimer);
 CRK_X86_SYSCALL(timer_settime);
+CRK_X86_SYSCALL(ptrace);
 CRK_X86_SYSCALL(exit);
 
 /* see CRK_SYMBOLS() in symbols.h for the columns */
@@ -36,6 +37,7 @@ CRK_X86_SYSCALL(exit);
 	NEED(__x64_sys_prctl,	"CONFIG_MMU",		"restore: named memory")		\
 	NEED(__x64_sys_setitimer, "CONFIG_POSIX_TIMERS", "restore: interval timers")		\
 	NEED(__x64_sys_timer_settime, "CONFIG_POSIX_TIMERS", "restore: POSIX timers")		\
+	NEED(__x64_sys_ptrace,	"CONFIG_MMU",		"restore: tracees")			\
 	NEED(__x64_sys_exit,	"CONFIG_MMU",		"restore: leaders that have exited")	\
 	WANT(__x64_sys_shmat,	"CONFIG_SYSVIPC",	"restore of SysV shared memory")	\
 	WANT(__x64_sys_mseal,	"CONFIG_64BIT",		"restore of sealed mappings")		\
@@ -70,6 +72,7 @@ long crk_x86_sys_shmat(int shmid, unsigned long addr, int flags);
 long crk_x86_sys_prctl(int option, unsigned long a2, unsigned long a3, unsigned long a4, unsigned long a5);
 long crk_x86_sys_setitimer(int which, unsigned long new_uptr);
 long crk_x86_sys_timer_settime(int id, int flags, unsigned long new_uptr);
+long crk_x86_sys_ptrace(long request, long pid, unsigned long addr, unsigned long data);
 long crk_x86_sys_exit(int code);
 int crk_x86_map_vdso(u32 kind, unsigned long addr);
 

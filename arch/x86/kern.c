@@ -262,6 +262,7 @@ const struct crk_arch_ops crk_arch = {
 	.sys_prctl = crk_x86_sys_prctl,
 	.sys_setitimer = crk_x86_sys_setitimer,
 	.sys_timer_settime = crk_x86_sys_timer_settime,
+	.sys_ptrace = crk_x86_sys_ptrace,
 	.sys_exit = crk_x86_sys_exit,
 	.map_vdso = crk_x86_map_vdso,
 };

@@ -336,6 +336,11 @@ long crk_x86_sys_timer_settime(int id, int flags, unsigned long new_uptr)
 	return CALL(timer_settime, .di = id, .si = flags, .dx = new_uptr);
 }
 
+long crk_x86_sys_ptrace(long request, long pid, unsigned long addr, unsigned long data)
+{
+	return CALL(ptrace, .di = request, .si = pid, .dx = addr, .r10 = data);
+}
+
 long crk_x86_sys_exit(int code)
 {
 	return CALL(exit, .di = code);
