@@ -4,7 +4,6 @@
  * there, is told of no stop twice, and can go on (requirement 2.4).
  */
 #include <fcntl.h>
-#include <linux/ptrace.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -390,7 +389,7 @@ static void make_thread(void)
 {
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, thread_fn, &thread))
+	if (pthread_create(&thread, NULL, thread_fn, NULL))
 		_exit(98);
 	pthread_join(thread, NULL);
 	_exit(4);
