@@ -524,6 +524,7 @@ void crk_trace_go(struct crk_parked *p)
 
 	spin_lock_irq(&current->sighand->siglock);
 	sigfillset(&current->blocked);
+	sigdelset(&current->blocked, SIGKILL);
 	if (rec->stop == CRK_TRACE_STOP_SIGNAL)
 		sigdelset(&current->blocked, rec->code);
 	spin_unlock_irq(&current->sighand->siglock);
