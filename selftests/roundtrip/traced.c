@@ -23,10 +23,13 @@
 
 static volatile sig_atomic_t nr_sigchld, nr_usr1;
 
-static void on_sigchld(int sig)
+static volatile pid_t held;
+
+static void on_sigchld(int sig, siginfo_t *info, void *context)
 {
 	(void)sig;
-	nr_sigchld++;
+	(void)context;
+	nr_sigchld += info->si_pid == held;
 }
 
 static void on_usr1(int sig)
@@ -101,10 +104,11 @@ static void must_be_traced(pid_t pid)
 /* @pid is held and its tracer has waited for it: nobody is told anything, and all looks as before */
 static void checkpoint_held(pid_t pid)
 {
-	struct sigaction sa = { .sa_handler = on_sigchld };
+	struct sigaction sa = { .sa_sigaction = on_sigchld, .sa_flags = SA_SIGINFO };
 	struct view before, after;
 	int told;
 
+	held = pid;
 	MUST(!sigaction(SIGCHLD, &sa, NULL));
 	view_get(pid, &before);
 	told = nr_sigchld;
@@ -118,7 +122,7 @@ static void checkpoint_held(pid_t pid)
 	MUST(!memcmp(&before.call, &after.call, sizeof(before.call)));
 	MUST_EQ(before.message, after.message);
 	MUST(!sigaction(SIGCHLD, NULL, &sa));
-	MUST(sa.sa_handler == on_sigchld && !(sa.sa_flags & SA_NOCLDSTOP));
+	MUST(sa.sa_sigaction == on_sigchld && !(sa.sa_flags & SA_NOCLDSTOP));
 }
 
 /* ---- signals ---- */
