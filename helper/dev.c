@@ -375,12 +375,14 @@ int crk_dev_set(int dev, const void *recs, size_t len)
 	return ret ? dev_err(ret, log, "cannot give the threads their state") : 0;
 }
 
-int crk_dev_go(int dev)
+int crk_dev_go(int dev, bool prepare)
 {
 	char log[LOG_SIZE] = "";
 	struct crk_go cmd = { .size = sizeof(cmd), .log_uptr = (uintptr_t)log, .log_size = sizeof(log) };
 	int ret;
 
+	if (prepare)
+		cmd.flags = CRK_GO_PREPARE;
 	ret = dev_ioctl(dev, CRK_IOC_GO, &cmd);
 	return ret ? dev_err(ret, log, "cannot let the restored tasks go") : 0;
 }

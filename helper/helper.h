@@ -278,7 +278,7 @@ int crk_dev_program(int dev, struct crk_program *cmd);				/* returns only on fai
 int crk_dev_park(int dev);							/* returns only on failure */
 int crk_dev_wait(int dev, unsigned int timeout_ms, struct crk_wait *out);
 int crk_dev_set(int dev, const void *recs, size_t len);
-int crk_dev_go(int dev);
+int crk_dev_go(int dev, bool prepare);
 
 /* ---- cgroup.c ---- */
 

@@ -167,14 +167,20 @@ static int phase_complete(struct crk_rst *r)
 	return crk_files_complete(r);
 }
 
-/* all pass the gate into the freezer, so that the start is one moment; nothing of the target has run yet */
+/*
+ * All pass the gate into the freezer, so that the start is one moment; nothing of the target has run yet.  A tracee goes
+ * to where it was held before there is a freezer on its way.
+ */
 static int phase_gate(struct crk_rst *r)
 {
-	int ret = write_file_at(r->cgroup_fd, "cgroup.freeze", "1");
+	int ret = crk_dev_go(r->dev, true);
 
 	if (ret)
+		return ret;
+	ret = write_file_at(r->cgroup_fd, "cgroup.freeze", "1");
+	if (ret)
 		return crk_err(ret, "cannot freeze cgroup %s", r->sync->cgroup);
-	ret = crk_dev_go(r->dev);
+	ret = crk_dev_go(r->dev, false);
 	return ret ?: crk_cgroup_freeze(r->cgroup_fd, true);
 }
 

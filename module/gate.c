@@ -231,11 +231,11 @@ static int gate_arm(struct crk_gate *gate, struct crk_log *log)
 	int ret;
 
 	scoped_guard(mutex, &gate->lock) {
-		if (gate->state != CRK_GATE_CLOSED && gate->state != CRK_GATE_DEAD)
-			return -EBUSY;
 		ret = gate_ready(gate, log);
 		if (ret)
 			return ret;
+		if (gate->state != CRK_GATE_CLOSED)
+			return -EBUSY;
 		ret = crk_tracers_find(gate, log);
 		if (ret)
 			return ret;
@@ -277,14 +277,18 @@ int crk_go(struct crk_job *job, struct crk_go *cmd, struct crk_log *log)
 	lockdep_assert_held(&job->lock);
 	if (!gate || job->state != CRK_JOB_RESTORE)
 		return -EBUSY;
-	if (cmd->flags)
+	if (cmd->flags & ~CRK_GO_PREPARE)
 		return -EINVAL;
-	ret = gate_arm(gate, log);
-	if (ret)
-		return ret;
+	cmd->out_nr = 0;
+	if (!gate->armed || cmd->flags & CRK_GO_PREPARE) {
+		ret = gate_arm(gate, log);
+		if (ret)
+			return ret;
+		gate->armed = true;
+	}
 	scoped_guard(mutex, &gate->lock) {
 		ret = gate_ready(gate, log);
-		if (ret)
+		if (ret || cmd->flags & CRK_GO_PREPARE)
 			return ret;
 		gate_open(gate);
 		job->state = CRK_JOB_DONE;

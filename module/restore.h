@@ -36,6 +36,7 @@ enum crk_gate_state {
  * @nr_timers: leaders with timers to start
  * @nr_tracers: tasks that trace others
  * @nr_armed: those of both that have done it
+ * @armed: all have, and what else comes before the gate may open; of the opener, under job->lock
  * @nr_left: tasks that are through
  * @nr_dead: leaders that exit while the gate is %CRK_GATE_ARMING
  * @dead: those, by global tid; holds references
@@ -60,6 +61,7 @@ struct crk_gate {
 	u32 nr_timers;
 	u32 nr_tracers;
 	u32 nr_armed;
+	bool armed;
 	u32 nr_left;
 	u32 nr_dead;
 	struct xarray dead;

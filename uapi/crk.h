@@ -787,19 +787,24 @@ struct crk_set {
 #define CRK_SET_SIZE_VER0	40
 #define CRK_IOC_SET		_IO(CRK_IOC_MAGIC, 0x24)
 
+#define CRK_GO_PREPARE	(1U << 0)	/* all that comes before, but do not open the gate */
+
 /**
  * struct crk_go - CRK_IOC_GO: open the gate
  * @size: sizeof(struct crk_go) as the caller knows it
- * @flags: 0
+ * @flags: CRK_GO_*
  * @log_uptr: the reason of a failure as text; may be 0
  * @log_size: bytes at @log_uptr
- * @out_nr: tasks let go
+ * @out_nr: tasks let go; 0 with CRK_GO_PREPARE
  *
- * Called by the opener after every thread got its state.  Returns when every task has left the gate and is
- *	on its way to
+ * Called by the opener after every thread got its state.  Returns when every task has left the gate and is on its way to
  * userspace (or to the freezer, if its cgroup is frozen).  The job is finished: closing the fd kills nobody.
  *
- * Errors: EBUSY some thread has no state yet; ESRCH a task died meanwhile: all others are killed.
+ * With CRK_GO_PREPARE timers start, leaders that had exited do so, tracers attach and tracees go to where they are held;
+ * a second call opens.  The cgroup of a tracee that is held must not be frozen before that is over.
+ *
+ * Errors: EBUSY some thread has no state yet; ESRCH a task died meanwhile, a tracer can't attach or a tracee does not come
+ * to where it is held: all others are killed.
  */
 struct crk_go {
 	__u32 size;
