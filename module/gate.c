@@ -135,6 +135,8 @@ int crk_wait(struct crk_job *job, struct crk_wait *cmd, struct crk_log *log)
 /* nobody is let go unless all are there and alive */
 static int gate_ready(struct crk_gate *gate, struct crk_log *log)
 {
+	struct task_struct *killed = NULL;
+	struct crk_tracee *e;
 	struct crk_parked *p;
 	unsigned long tid;
 
@@ -144,13 +146,17 @@ static int gate_ready(struct crk_gate *gate, struct crk_log *log)
 	if (gate->nr_parked != gate->nr_tasks || gate->nr_ready != gate->nr_tasks)
 		return crk_log(log, -EBUSY, "%u of %u tasks are parked, %u have their state",
 			       gate->nr_parked, gate->nr_tasks, gate->nr_ready);
-	xa_for_each(&gate->tasks, tid, p) {
-		if (!fatal_signal_pending(p->task))
-			continue;
-		__crk_gate_fail(gate, p->task, CRK_NO_OP, -ESRCH, "killed before the restore was complete");
-		return crk_gate_failure(gate, log, -ESRCH);
-	}
-	return 0;
+	xa_for_each(&gate->tasks, tid, p)
+		if (fatal_signal_pending(p->task))
+			killed = p->task;
+	/* these may have left already */
+	xa_for_each(&gate->tracees, tid, e)
+		if (fatal_signal_pending(e->task) || e->task->exit_state)
+			killed = e->task;
+	if (!killed)
+		return 0;
+	__crk_gate_fail(gate, killed, CRK_NO_OP, -ESRCH, "killed before the restore was complete");
+	return crk_gate_failure(gate, log, -ESRCH);
 }
 
 /* the death of a leader is none of a parent to its children: that was, or was not, long ago */

@@ -142,7 +142,7 @@ static const struct crk_ioctl crk_ioctls[] = {
 	ROW(PARK, run_park, crk_park, CRK_PARK_SIZE_VER0, RESTORED),
 	ROW(WAIT, run_wait, crk_wait, CRK_WAIT_SIZE_VER0, OPENER | GATE, LOG(crk_wait)),
 	ROW(SET, run_set, crk_set, CRK_SET_SIZE_VER0, OPENER | GATE, LOG(crk_set)),
-	ROW(GO, run_go, crk_go, CRK_GO_SIZE_VER0, OPENER | GATE, LOG(crk_go)),
+	ROW(GO, run_go, crk_go, CRK_GO_SIZE_VER0, OPENER | GATE, LOG(crk_go), FLAGS(CRK_GO_PREPARE)),
 };
 
 /* ---- the device ---- */
