@@ -426,8 +426,16 @@ static void wait_for(pid_t pid, int want, long request)
 static void event_roundtrip(void (*body)(void), int event, int code)
 {
 	pid_t pid = tracee_of(body, ALL_EVENTS, PTRACE_CONT);
+	unsigned long child;
+	int status;
 
 	wait_for(pid, EVENT_STATUS(event), PTRACE_CONT);
+	/* a zombie that only its tracer knows of can't be dumped */
+	if (event == PTRACE_EVENT_VFORK_DONE) {
+		trace(PTRACE_GETEVENTMSG, pid, 0, (unsigned long)&child);
+		while (waitpid(child, &status, __WALL) == (pid_t)child && WIFSTOPPED(status))
+			trace(PTRACE_CONT, child, 0, 0);
+	}
 	checkpoint_held(pid);
 	trace(PTRACE_CONT, pid, 0, 0);
 	wait_for(pid, code << 8, PTRACE_CONT);
