@@ -86,6 +86,7 @@ static void view_get(pid_t pid, struct view *v)
 {
 	memset(v, 0, sizeof(*v));
 	trace(PTRACE_GETREGS, pid, 0, (unsigned long)&v->regs);
+	v->regs.eflags |= 2;		/* is always set in user mode; exec leaves it out */
 	trace(PTRACE_GETSIGINFO, pid, 0, (unsigned long)&v->info);
 	trace(PTRACE_GETEVENTMSG, pid, 0, (unsigned long)&v->message);
 	trace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(v->call), (unsigned long)&v->call);
