@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Open files of a restore.  All of them are opened in the coordinator before the first process is made: processes
- * inherit them, so that one file of several processes is one file again, and put them at their numbers.  The
- * coordinator's descriptors are at r->fd_base and above, the targets' below.  Knows no kind of file.
+ * Open files of a restore, as the coordinator has them: planned, and opened before the first process is made, which
+ * inherits them, so that one file of several processes is one file again.  Knows no kind of file.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,38 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "files/files.h"
-
-struct rfile {
-	FileEntry *fe;
-	CrkFileEntry *extra;
-	const struct crk_file_ops *ops;
-	int fd;				/* -1: not open */
-	bool in_use;			/* somebody has a descriptor of it */
-	bool path_only;			/* tells where another file is, and is not opened itself */
-	bool opening;
-	pid_t holder;			/* whose descriptors fe means, who connects it */
-};
-
-struct chunk {
-	struct chunk *next;
-	char data[] __attribute__((aligned(16)));
-};
-
-struct state {
-	const void *key;
-	void *mem;
-};
-
-struct crk_rst_files {
-	struct rfile *files;		/* by id */
-	size_t nr, room;
-	FileEntry **entries;
-	struct chunk *chunks;
-	struct state states[16];	/* of kinds and their helpers */
-	int *held;			/* descriptors of the coordinator besides those of the files */
-	size_t nr_held, room_held;
-};
+#include "files_restore.h"
 
 void *crk_restore_alloc(struct crk_rst *r, size_t size)
 {
@@ -76,7 +44,7 @@ static int rfile_cmp(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static struct rfile *rfile_find(struct crk_rst *r, uint32_t id)
+struct rfile *crk_rfile_find(struct crk_rst *r, uint32_t id)
 {
 	struct crk_rst_files *s = r->files;
 	FileEntry fe = { .id = id };
@@ -87,21 +55,21 @@ static struct rfile *rfile_find(struct crk_rst *r, uint32_t id)
 
 const FileEntry *crk_rfile_entry(struct crk_rst *r, uint32_t id)
 {
-	struct rfile *f = rfile_find(r, id);
+	struct rfile *f = crk_rfile_find(r, id);
 
 	return f ? f->fe : NULL;
 }
 
 const CrkFileEntry *crk_rfile_extra(struct crk_rst *r, uint32_t id)
 {
-	struct rfile *f = rfile_find(r, id);
+	struct rfile *f = crk_rfile_find(r, id);
 
 	return f ? f->extra : NULL;
 }
 
 bool crk_rfile_in_use(struct crk_rst *r, uint32_t id)
 {
-	struct rfile *f = rfile_find(r, id);
+	struct rfile *f = crk_rfile_find(r, id);
 
 	return f && f->in_use;
 }
@@ -109,63 +77,6 @@ bool crk_rfile_in_use(struct crk_rst *r, uint32_t id)
 FileEntry **crk_restore_files(struct crk_rst *r)
 {
 	return r->files->entries;
-}
-
-/* the entry with the path of a file whose kind has one beside its own */
-static const FileEntry *path_entry(struct crk_rst *r, const FileEntry *fe)
-{
-	const FileEntry *reg = fe;
-
-	if (fe->type == FD_TYPES__FIFO && fe->fifo->has_regf_id)
-		reg = crk_rfile_entry(r, fe->fifo->regf_id);
-	return reg && reg->type == FD_TYPES__REG ? reg : fe;
-}
-
-/* owner of O_ASYNC, if the kind has one */
-static const FownEntry *file_fown(const FileEntry *fe)
-{
-	switch (fe->type) {
-	case FD_TYPES__REG:
-		return fe->reg->fown;
-	case FD_TYPES__PIPE:
-		return fe->pipe->fown;
-	case FD_TYPES__UNIXSK:
-		return fe->usk->fown;
-	case FD_TYPES__EVENTFD:
-		return fe->efd->fown;
-	case FD_TYPES__EVENTPOLL:
-		return fe->epfd->fown;
-	case FD_TYPES__INOTIFY:
-		return fe->ify->fown;
-	case FD_TYPES__SIGNALFD:
-		return fe->sgfd->fown;
-	case FD_TYPES__TTY:
-		return fe->tty->fown;
-	case FD_TYPES__TIMERFD:
-		return fe->tfd->fown;
-	case FD_TYPES__MEMFD:
-		return fe->memfd->fown;
-	default:
-		return NULL;
-	}
-}
-
-static uint32_t file_flags(const FileEntry *fe)
-{
-	switch (fe->type) {
-	case FD_TYPES__PIPE:
-		return fe->pipe->flags;
-	case FD_TYPES__UNIXSK:
-		return fe->usk->flags;
-	case FD_TYPES__TTY:
-		return fe->tty->flags;
-	case FD_TYPES__INOTIFY:
-		return fe->ify->flags;
-	case FD_TYPES__REG:
-		return fe->reg->flags;
-	default:
-		return 0;
-	}
 }
 
 /* is the member there that the type promises? */
@@ -337,7 +248,7 @@ static int read_extras(struct crk_rst *r)
 		return ret == -ENOENT ? 0 : ret;
 	while ((ret = crk_img_get(img, &msg)) > 0) {
 		CrkFileEntry *extra = (CrkFileEntry *)msg;
-		struct rfile *f = rfile_find(r, extra->id);
+		struct rfile *f = crk_rfile_find(r, extra->id);
 
 		if (!f || f->extra) {
 			crk_file_entry__free_unpacked(extra, NULL);
@@ -352,7 +263,7 @@ static int read_extras(struct crk_rst *r)
 
 int crk_rfile_use(struct crk_rst *r, uint32_t id)
 {
-	struct rfile *f = rfile_find(r, id);
+	struct rfile *f = crk_rfile_find(r, id);
 
 	if (!f)
 		return crk_fail(-EBADMSG, "file id %u is not in files.img", id);
@@ -362,7 +273,7 @@ int crk_rfile_use(struct crk_rst *r, uint32_t id)
 
 void crk_rfile_path_only(struct crk_rst *r, uint32_t id)
 {
-	struct rfile *f = rfile_find(r, id);
+	struct rfile *f = crk_rfile_find(r, id);
 
 	if (f && !f->in_use)
 		f->path_only = true;
@@ -376,13 +287,14 @@ int crk_files_plan(struct crk_rst *r)
 	r->files = calloc(1, sizeof(*r->files));
 	if (!r->files)
 		return crk_oom();
+	r->files->coordinator = -1;
 	ret = read_entries(r);
 	ret = ret ?: read_extras(r);
 	for (i = 0; i < r->nr_procs && !ret; i++) {
 		struct crk_rproc *p = &r->procs[i];
 
 		for (j = 0; j < p->nr_fds && !ret; j++) {
-			struct rfile *f = rfile_find(r, p->fds[j]->id);
+			struct rfile *f = crk_rfile_find(r, p->fds[j]->id);
 
 			ret = crk_rfile_use(r, p->fds[j]->id);
 			if (!ret && (!f->holder || p->pid < f->holder))
@@ -400,6 +312,7 @@ int crk_files_plan(struct crk_rst *r)
 
 		if (f->extra && f->extra->has_holder_pid && crk_restore_proc(r, f->extra->holder_pid))
 			f->holder = f->extra->holder_pid;
+		f->late = f->ops->late && f->ops->late(r, f->fe);
 		if (f->ops->plan)
 			ret = f->ops->plan(r, f->fe);
 	}
@@ -408,9 +321,25 @@ int crk_files_plan(struct crk_rst *r)
 
 /* ---- open ---- */
 
+/* something with the number that the file will have, and a way for processes to get it when it does */
+static int late_hold_place(struct crk_rst *r, const struct rfile *f, int *ret)
+{
+	int pidfd, err;
+
+	if (r->files->coordinator < 0) {
+		pidfd = syscall(SYS_pidfd_open, getpid(), 0);
+		err = pidfd < 0 ? crk_err(-errno, "%s: pidfd_open", f->ops->name) :
+				  crk_fd_hold(r, pidfd, &r->files->coordinator);
+		if (err)
+			return err;
+	}
+	*ret = open("/dev/null", O_PATH | O_CLOEXEC);
+	return *ret < 0 ? crk_err(-errno, "/dev/null") : 0;
+}
+
 int crk_rfile_get(struct crk_rst *r, uint32_t id, int *ret)
 {
-	struct rfile *f = rfile_find(r, id);
+	struct rfile *f = crk_rfile_find(r, id);
 	int fd = -1, err;
 
 	if (!f)
@@ -419,7 +348,7 @@ int crk_rfile_get(struct crk_rst *r, uint32_t id, int *ret)
 		if (f->opening)
 			return crk_fail(-EBADMSG, "file id %u needs itself to be opened", id);
 		f->opening = true;
-		err = f->ops->open(r, f->fe, &fd);
+		err = f->late ? late_hold_place(r, f, &fd) : f->ops->open(r, f->fe, &fd);
 		f->opening = false;
 		if (!err)
 			err = crk_fd_raise(r, fd, &f->fd);
@@ -443,107 +372,7 @@ int crk_files_open_all(struct crk_rst *r)
 	return ret;
 }
 
-/* ---- in the restored process ---- */
-
-static int install_fds(struct crk_rst *r, struct crk_rproc *p)
-{
-	size_t i;
-	int fd, ret;
-
-	if (syscall(SYS_close_range, 0, r->fd_base - 1, 0))
-		return crk_err(-errno, "pid %d: cannot close descriptors", p->pid);
-	for (i = 0; i < p->nr_fds; i++) {
-		const FdinfoEntry *e = p->fds[i];
-
-		ret = crk_rfile_get(r, e->id, &fd);
-		if (ret)
-			return ret;
-		if (dup3(fd, e->fd, e->flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
-			return crk_err(-errno, "pid %d fd %u: cannot put the file there", p->pid, e->fd);
-	}
-	return 0;
-}
-
-static int connect_fds(struct crk_rst *r, struct crk_rproc *p)
-{
-	size_t i;
-	int ret = 0;
-
-	for (i = 0; i < r->files->nr && !ret; i++) {
-		struct rfile *f = &r->files->files[i];
-
-		if (f->in_use && f->holder == p->pid && f->ops->connect)
-			ret = f->ops->connect(r, p, f->fe, f->fd);
-	}
-	return ret;
-}
-
-int crk_files_install(struct crk_rst *r, struct crk_rproc *p)
-{
-	const struct crk_file_ops * const *ops;
-	int ret = 0;
-
-	if (!p->files_of) {
-		ret = install_fds(r, p);
-		ret = ret ?: connect_fds(r, p);
-		ret = ret ?: crk_locks_install(r, p);
-	}
-	for (ops = crk_file_kinds; *ops && !ret; ops++)
-		if ((*ops)->process)
-			ret = (*ops)->process(r, p);
-	return ret;
-}
-
-/* ---- when all are there ---- */
-
-/* the kernel remembers who set the owner, and asks him whether he may send the signal */
-static int owner_set(int fd, const FownEntry *fown)
-{
-	struct f_owner_ex owner = { .type = fown->pid_type, .pid = fown->pid };
-	uid_t uid = getuid(), euid = geteuid();
-	bool other = fown->uid != uid || fown->euid != euid;
-	int err = 0;
-
-	if (fown->signum && fcntl(fd, F_SETSIG, fown->signum))
-		return -errno;
-	if (!fown->pid)
-		return 0;
-	/* the raw calls: this thread alone */
-	if (other && syscall(SYS_setresuid, fown->uid, fown->euid, uid))
-		return -errno;
-	if (fcntl(fd, F_SETOWN_EX, &owner))
-		err = -errno;
-	if (other && syscall(SYS_setresuid, uid, euid, euid))
-		return -errno;
-	return err;
-}
-
-static int complete_one(struct crk_rst *r, struct rfile *f)
-{
-	const FileEntry *fe = path_entry(r, f->fe);
-	const FownEntry *fown = file_fown(fe);
-	int ret = 0;
-
-	/* on its way between processes: nobody's descriptors are meant */
-	if (f->in_use && !f->holder && f->ops->connect)
-		ret = f->ops->connect(r, NULL, f->fe, f->fd);
-	if (ret)
-		return ret;
-	if (fown && (fown->pid || fown->signum)) {
-		ret = owner_set(f->fd, fown);
-		if (ret)
-			return crk_err(ret, "%s id %u: cannot make pid %u the owner of its signals", f->ops->name,
-				       f->fe->id, fown->pid);
-	}
-	if (f->ops->complete)
-		ret = f->ops->complete(r, f->fe, f->fd);
-	if (!ret && file_flags(fe) & O_ASYNC && !(file_flags(fe) & O_PATH) &&
-	    fcntl(f->fd, F_SETFL, fcntl(f->fd, F_GETFL) | O_ASYNC))
-		ret = crk_err(-errno, "%s id %u: cannot set O_ASYNC", f->ops->name, f->fe->id);
-	return ret;
-}
-
-static void close_all(struct crk_rst_files *s, bool last_too)
+void crk_rfiles_close(struct crk_rst_files *s, bool last_too)
 {
 	size_t i;
 
@@ -559,22 +388,6 @@ static void close_all(struct crk_rst_files *s, bool last_too)
 	s->nr_held = 0;
 }
 
-int crk_files_complete(struct crk_rst *r)
-{
-	struct crk_rst_files *s = r->files;
-	int ret = 0, last;
-	size_t i;
-
-	for (last = 0; last <= 1; last++) {
-		for (i = 0; i < s->nr && !ret; i++)
-			if (s->files[i].fd >= 0 && s->files[i].ops->completes_last == last)
-				ret = complete_one(r, &s->files[i]);
-		/* the other end of a pipe must see that there is nobody else */
-		close_all(s, last);
-	}
-	return ret;
-}
-
 void crk_files_free(struct crk_rst *r)
 {
 	struct crk_rst_files *s = r->files;
@@ -583,7 +396,7 @@ void crk_files_free(struct crk_rst *r)
 
 	if (!s)
 		return;
-	close_all(s, true);
+	crk_rfiles_close(s, true);
 	for (i = 0; i < s->nr; i++) {
 		file_entry__free_unpacked(s->files[i].fe, NULL);
 		crk_file_entry__free_unpacked(s->files[i].extra, NULL);

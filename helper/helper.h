@@ -128,6 +128,7 @@ struct crk_rproc;
  * @dump: fill @fe (its fields are freed by the caller with the arena of files_registry.c) and write the kind's other
  *	images; refuse with one sentence what can't be carried
  * @finish: after all files of the dump; checks that need all of them (both ends of a pipe).  NULL: nothing to do
+ * @late: is there nothing to be opened before all processes exist?  Then @open is called when they do.  NULL: no
  * @plan: before anything is created: refuse what can't be opened here.  NULL: nothing to do
  * @open: make the file in the coordinating process; the new fd (O_CLOEXEC, any number) in @ret.  May call
  *	crk_rfile_get() for files it needs first
@@ -145,6 +146,7 @@ struct crk_file_ops {
 	bool (*probe)(const struct crk_dfile *f);
 	int (*dump)(struct crk_dump *d, const struct crk_dfile *f, FileEntry *fe);
 	int (*finish)(struct crk_dump *d);
+	bool (*late)(struct crk_rst *r, const FileEntry *fe);
 	int (*plan)(struct crk_rst *r, const FileEntry *fe);
 	int (*open)(struct crk_rst *r, const FileEntry *fe, int *ret);
 	int (*connect)(struct crk_rst *r, struct crk_rproc *p, const FileEntry *fe, int fd);
@@ -163,11 +165,12 @@ void crk_files_dump_free(struct crk_dump *d);
 /* id of a struct file already seen, 0 if none (passed descriptors, epoll targets) */
 uint32_t crk_files_id(struct crk_dump *d, uint64_t file_id);
 
-/* files_restore.c, files/fs.c: the restore */
+/* files_restore.c, files_install.c, files/fs.c: the restore */
 int crk_files_plan(struct crk_rst *r);		/* reads files.img; refuses what can't be opened here */
 int crk_files_open_all(struct crk_rst *r);		/* in the coordinator, before any process is made */
 int crk_rfile_get(struct crk_rst *r, uint32_t id, int *ret);	/* the coordinator's fd of file @id; borrowed */
 const FileEntry *crk_rfile_entry(struct crk_rst *r, uint32_t id);	/* NULL if unknown */
+int crk_files_open_late(struct crk_rst *r);		/* in the coordinator, when all processes exist */
 /* in the restored process: puts every descriptor at its number, then connects; helper fds are >= r->fd_base */
 int crk_files_install(struct crk_rst *r, struct crk_rproc *p);
 int crk_fs_install(struct crk_rst *r, struct crk_rproc *p);		/* cwd, root, umask */

@@ -44,6 +44,7 @@ struct crk_sync {
 	uint32_t abort;			/* nobody may come into being any more */
 	uint32_t barrier[CRK_NR_BARRIERS];	/* how many have arrived */
 	uint32_t barrier_nr[CRK_NR_BARRIERS];	/* how many there are */
+	uint32_t late_files;		/* files that need processes are open */
 	uint32_t parked;		/* all are parked but those that crk_sync_close_last() holds back */
 	/* the same in all processes since they are made after these are set */
 	int log_fd;			/* where processes of the restore write their messages */

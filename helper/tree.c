@@ -398,6 +398,7 @@ int crk_tree_create(struct crk_rst *r)
 			ret = proc_create(r, s->births[i].proc);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	ret = ret ?: crk_sync_wait(r, CRK_BARRIER_CREATED);
+	ret = ret ?: crk_files_open_late(r);
 	ret = ret ?: crk_sync_wait(r, CRK_BARRIER_GROUPED);
 	ret = ret ?: reap_own_stand_ins(r);
 	return ret ?: crk_sync_wait(r, CRK_BARRIER_ADOPTED);

@@ -35,17 +35,14 @@ static bool reg_probe(const struct crk_dfile *f)
 	return S_ISREG(mode) || S_ISDIR(mode) || (S_ISCHR(mode) && mem_device(f->st.st_rdev));
 }
 
-/* /proc/PID of a process that is to be dumped: nothing is there when files are opened again */
-static int refuse_proc(struct crk_dump *d, const struct crk_dfile *f)
+/* /proc/PID of a dumped process: its number is, its inode and size mean nothing */
+static bool is_of_process(struct crk_dump *d, const struct crk_dfile *f)
 {
 	struct statfs fs;
 	int pid;
 
-	if (fstatfs(f->fd, &fs) || fs.f_type != PROC_SUPER_MAGIC)
-		return 0;
-	if (sscanf(f->link, "/proc/%d", &pid) == 1 && crk_dump_owner(d, pid))
-		return crk_dfile_refuse(f, "files below /proc/PID of a dumped process are not supported");
-	return 0;
+	return !fstatfs(f->fd, &fs) && fs.f_type == PROC_SUPER_MAGIC && sscanf(f->link, "/proc/%d/", &pid) == 1 &&
+		crk_dump_owner(d, pid) == pid;
 }
 
 static bool at_its_path(const struct crk_dfile *f)
@@ -62,13 +59,9 @@ int crk_reg_fill(struct crk_dump *d, const struct crk_dfile *f, uint32_t id, Reg
 	static const char deleted[] = " (deleted)";
 	RegFileEntry *e = dump_msg(d, RegFileEntry, reg_file_entry__init);
 	size_t len = strlen(f->link);
-	int err;
 
 	if (!e)
 		return -ENOMEM;
-	err = refuse_proc(d, f);
-	if (err)
-		return err;
 	e->id = id;
 	e->flags = f->facts->f_flags & ~OPEN_ONCE;
 	e->pos = f->facts->pos;
@@ -79,6 +72,8 @@ int crk_reg_fill(struct crk_dump *d, const struct crk_dfile *f, uint32_t id, Reg
 	if (!e->name || !e->fown)
 		return -ENOMEM;
 	*ret = e;
+	if (is_of_process(d, f))
+		return 0;
 	if (at_its_path(f)) {
 		e->has_size = S_ISREG(f->st.st_mode);
 		e->size = e->has_size ? f->st.st_size : 0;
@@ -127,13 +122,21 @@ static const char *type_name(mode_t mode)
 	}
 }
 
+/* of a process that the restore makes */
+static bool reg_late(struct crk_rst *r, const FileEntry *fe)
+{
+	int pid;
+
+	return sscanf(fe->reg->name, "/proc/%d/", &pid) == 1 && crk_restore_proc(r, pid);
+}
+
 static int reg_plan(struct crk_rst *r, const FileEntry *fe)
 {
 	const RegFileEntry *e = fe->reg;
 	struct stat st;
 	char who[64];
 
-	if (crk_ghost_is(r, fe->id))
+	if (crk_ghost_is(r, fe->id) || reg_late(r, fe))
 		return 0;
 	if (fstatat(AT_FDCWD, e->name, &st, AT_SYMLINK_NOFOLLOW)) {
 		/* the terminal of the dump may have had another number, see tty-restore.c */
@@ -150,6 +153,18 @@ static int reg_plan(struct crk_rst *r, const FileEntry *fe)
 	return 0;
 }
 
+/* threads are made later than processes, but their files are their process's */
+static int open_path(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC | O_NOCTTY), pid, tid, rest = 0;
+	char of_process[PATH_MAX];
+
+	if (fd >= 0 || errno != ENOENT || sscanf(path, "/proc/%d/task/%d/%n", &pid, &tid, &rest) != 2 || !rest)
+		return fd;
+	snprintf(of_process, sizeof(of_process), "/proc/%d/%s", pid, path + rest);
+	return open(of_process, flags | O_CLOEXEC | O_NOCTTY);
+}
+
 static int reg_open(struct crk_rst *r, const FileEntry *fe, int *ret)
 {
 	const RegFileEntry *e = fe->reg;
@@ -160,7 +175,7 @@ static int reg_open(struct crk_rst *r, const FileEntry *fe, int *ret)
 
 	err = crk_ghost_open(r, e, flags, &fd);
 	if (err == -ENOENT) {
-		fd = open(e->name, flags | O_CLOEXEC | O_NOCTTY);
+		fd = open_path(e->name, flags);
 		err = fd < 0 ? crk_err(-errno, "%s: cannot open '%s'", crk_rfile_who(r, fe->id, who), e->name) : 0;
 	}
 	if (err)
@@ -177,6 +192,7 @@ const struct crk_file_ops crk_file_reg = {
 	.type	= FD_TYPES__REG,
 	.probe	= reg_probe,
 	.dump	= reg_dump,
+	.late	= reg_late,
 	.plan	= reg_plan,
 	.open	= reg_open,
 };

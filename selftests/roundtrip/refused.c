@@ -52,12 +52,6 @@ REFUSED(kmsg, "character devices 1:11 are not supported")
 	checkpoint_here();
 }
 
-REFUSED(own_proc_file, "files below /proc/PID of a dumped process are not supported")
-{
-	MUST(open("/proc/self/status", O_RDONLY) >= 0);
-	checkpoint_here();
-}
-
 REFUSED(console, "not a pseudo terminal")
 {
 	if (open("/dev/ttyS0", O_RDWR | O_NOCTTY) < 0)

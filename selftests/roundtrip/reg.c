@@ -271,4 +271,84 @@ ROUNDTRIP(one_table_of_parent_and_child)
 	MUST_EQ(fcntl(77, F_GETFD), 0);
 }
 
+/* ---- files of dumped processes in /proc: there is nothing to open before the processes are there ---- */
+
+static volatile int seen = 4711;
+
+static int read_int(int fd, volatile int *at)
+{
+	int value;
+
+	MUST_EQ(pread(fd, &value, sizeof(value), (uintptr_t)at), sizeof(value));
+	return value;
+}
+
+ROUNDTRIP(memory_of_a_child)
+{
+	pid_t pid = fork_child();
+	char path[64];
+	int fd, twin;
+
+	if (!pid) {
+		seen = 4712;
+		event_set("seen");
+		event_wait("written");
+		_exit(seen == 4713 ? 0 : 1);
+	}
+	event_wait("seen");
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/mem", pid, pid);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	MUST(fd >= 0);
+	MUST_EQ(lseek(fd, 12345, SEEK_SET), 12345);
+	twin = dup(fd);
+	checkpoint_here();
+	MUST_STR(link_text("/proc/self/fd/%d", fd), path);
+	MUST_EQ(lseek(twin, 0, SEEK_CUR), 12345);
+	MUST_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	MUST_EQ(read_int(fd, &seen), 4712);
+	MUST_EQ(pwrite(fd, &(int){ 4713 }, sizeof(int), (uintptr_t)&seen), sizeof(int));
+	event_set("written");
+	reap(pid);
+}
+
+ROUNDTRIP(own_status)
+{
+	char want[32], *text;
+	int fd = open("/proc/self/status", O_RDONLY);
+	ssize_t len;
+
+	MUST(fd >= 0);
+	checkpoint_here();
+	text = malloc(4096);
+	len = read(fd, text, 4095);
+	MUST(len > 0);
+	text[len] = '\0';
+	snprintf(want, sizeof(want), "Pid:\t%d", getpid());
+	MUST_STR(text_line(text, "Pid:"), want);
+}
+
+/* one file: parent and child move one offset */
+ROUNDTRIP(memory_by_parent_and_child)
+{
+	int fd = open("/proc/self/mem", O_RDONLY);
+	pid_t pid;
+
+	MUST(fd >= 0);
+	seen = 4714;
+	pid = fork_child();
+	if (!pid) {
+		event_set("seen");
+		event_wait("restored");
+		MUST_EQ(read_int(fd, &seen), 4715);	/* the parent's */
+		MUST_EQ(lseek(fd, 77, SEEK_SET), 77);
+		_exit(0);
+	}
+	event_wait("seen");
+	seen = 4715;
+	checkpoint_here();
+	event_set("restored");
+	reap(pid);
+	MUST_EQ(lseek(fd, 0, SEEK_CUR), 77);
+}
+
 TEST_HARNESS_MAIN
