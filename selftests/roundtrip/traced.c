@@ -105,7 +105,7 @@ static void must_be_traced(pid_t pid)
 /* @pid is held and its tracer has waited for it: nobody is told anything, and all looks as before */
 static void checkpoint_held(pid_t pid)
 {
-	struct sigaction sa = { .sa_sigaction = on_sigchld, .sa_flags = SA_SIGINFO };
+	struct sigaction sa = { .sa_sigaction = on_sigchld, .sa_flags = SA_SIGINFO | SA_RESTART };
 	struct view before, after;
 	int told;
 

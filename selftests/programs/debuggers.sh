@@ -1,0 +1,125 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# crk-test: rootfs=debian timeout=600
+#
+# Debuggers at work, dumped with what they debug (requirement 2.4), and what is debugged from outside.
+
+here=$(cd "${0%/*}/.." && pwd)
+# shellcheck source=selftests/payload/job.sh
+. "$here/payload/job.sh"
+
+echo "TAP version 13"
+echo "1..6"
+
+stepper=$here/payload/stepper
+export stepper
+
+# wait_for TEXT FILE: for a minute at most
+wait_for()
+{
+	local tries
+	for tries in $(seq 1200); do
+		: "$tries"
+		grep -q -- "$1" "$2" 2>/dev/null && return 0
+		sleep 0.05
+	done
+	echo "# no '$1' in $2:"
+	sed 's/^/#   /' "$2"
+	return 1
+}
+
+# say FIFO TEXT: without waiting for a reader, which has it open
+say()
+{
+	printf '%b' "$2" 1<>"$1" >&1
+}
+
+# run NAME COMMAND: in an empty directory and a cgroup of that name, with the fifo "in" as its standard input
+run()
+{
+	mkdir "$1"
+	cd "$1" || exit 1
+	mkfifo in
+	setsid crkhelper run -g "$1" -- sh -c "exec 0<>in; $2" >/dev/null 2>&1 </dev/null &
+}
+
+# dump NAME ARGS..., and restore unless it is to go on
+dump_restore()
+{
+	crkhelper dump -g "$1" -D img >log 2>&1 </dev/null && crkhelper restore -D img -d >log 2>&1 </dev/null
+}
+
+stop()
+{
+	job_stop "$1" >/dev/null 2>&1
+	cd ..
+}
+
+# ---- strace in the tree, its program asleep in read ----
+
+run strace 'exec strace -f -o trace "$stepper" >out 2>err'
+wait_for 'done 10' out && wait_for 'read(0' trace && dump_restore strace
+bad=$?
+say in xyq
+wait_for 'exited with 3' trace || bad=1
+printf 'done 10\ngot x\ngot y\n' | cmp - out || bad=1
+# each call of the program once; the one that the freeze interrupts twice is known by its end
+[ "$(grep -c 'read(0, ".", 1) *= 1' trace)" = 0 ] && grep -c 'read(0, "[xyq]", 1)' trace | grep -qx 3 || bad=1
+result $bad "strace goes on printing"
+stop strace
+
+# ---- gdb in the tree, its program at a breakpoint ----
+
+run gdb 'exec gdb -q -nx "$stepper" >out 2>&1'
+say in 'set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\nbreak step\nrun\n'
+wait_for 'Breakpoint 1,' out && dump_restore gdb
+bad=$?
+say in 'printf "pc %%d\\n", $pc == &step\ncontinue\nprintf "arg %%d\\n", $rdi\n'
+wait_for 'pc 1' out && wait_for 'arg 1' out || bad=1
+result $bad "gdb goes on from its breakpoint to the next"
+
+dump_restore gdb
+bad=$?
+say in 'set $old = $pc\nstepi\nprintf "stepped %%d\\n", $pc > $old\nfinish\nprintf "gave %%d\\n", $rax\n'
+wait_for 'stepped 1' out && wait_for 'gave 2' out || bad=1
+say in 'delete\nset $rax = 9\ncontinue\n'
+wait_for 'done 10' out || bad=1
+say in 'q'
+wait_for 'exited with code 03' out || bad=1
+say in 'quit\n'
+result $bad "gdb steps on, and its program ends under it"
+stop gdb
+
+# ---- traced from outside ----
+
+job_start traced
+strace -p "$pid" -f -o strace.out 2>strace.err &
+strace=$!
+wait_for attached strace.err
+expect 1 "pid $pid \(counter\) tid $pid: is traced by pid $strace \(strace\)" crkhelper dump -g traced -D img --refuse-traced
+bad=$?
+job_runs traced || bad=1
+result $bad "--refuse-traced names the tracer"
+expect 0 "tid $pid: is traced by pid $strace \(strace\), which is not in the dump" crkhelper dump -g traced -D img
+bad=$?
+wait $strace 2>/dev/null
+crkhelper restore -D img -d >log 2>&1 </dev/null && job_runs traced || bad=1
+grep -q '^TracerPid:[[:space:]]*0$' "/proc/$pid/status" || bad=1
+result $bad "a program that strace follows from outside comes back without it"
+job_stop traced
+rm -rf img
+
+mkfifo gdb.in
+job_start traced
+gdb -q -nx -p "$pid" 0<>gdb.in >gdb.out 2>&1 &
+gdb=$!
+wait_for '(gdb)' gdb.out
+crkhelper dump -g traced -D img >log 2>&1 </dev/null && grep -q "traced by pid $gdb (gdb)" log
+bad=$?
+say gdb.in 'quit\n'
+wait $gdb
+crkhelper restore -D img -d >log 2>&1 </dev/null && job_runs traced || bad=1
+result $bad "a program that gdb holds from outside comes back and runs"
+job_stop traced
+exit "$failed"
