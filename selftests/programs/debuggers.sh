@@ -41,7 +41,8 @@ run()
 	mkdir "$1"
 	cd "$1" || exit 1
 	mkfifo in
-	setsid crkhelper run -g "$1" -- sh -c "exec 0<>in; $2" >/dev/null 2>&1 </dev/null &
+	setsid crkhelper run -g "$1" -- sh -c "exec 0<>in; >up; $2" >/dev/null 2>&1 </dev/null &
+	until [ -e up ]; do sleep 0.02; done
 }
 
 # dump NAME ARGS..., and restore unless it is to go on
