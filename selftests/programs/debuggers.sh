@@ -65,8 +65,8 @@ bad=$?
 say in xyq
 wait_for 'exited with 3' trace || bad=1
 printf 'done 10\ngot x\ngot y\n' | cmp - out || bad=1
-# each call of the program once; the one that the freeze interrupts twice is known by its end
-[ "$(grep -c 'read(0, ".", 1) *= 1' trace)" = 0 ] && grep -c 'read(0, "[xyq]", 1)' trace | grep -qx 3 || bad=1
+# the calls that the freeze interrupts are not these
+[ "$(grep -c 'read(0, "[xyq]", 1) *= 1' trace)" = 3 ] || bad=1
 result $bad "strace goes on printing"
 stop strace
 
@@ -74,7 +74,7 @@ stop strace
 
 run gdb 'exec gdb -q -nx "$stepper" >out 2>&1'
 say in 'set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\nbreak step\nrun\n'
-wait_for 'Breakpoint 1,' out && dump_restore gdb
+wait_for 'Breakpoint 1[.,]' out && dump_restore gdb
 bad=$?
 say in 'printf "pc %%d\\n", $pc == &step\ncontinue\nprintf "arg %%d\\n", $rdi\n'
 wait_for 'pc 1' out && wait_for 'arg 1' out || bad=1
