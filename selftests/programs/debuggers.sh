@@ -76,13 +76,13 @@ run gdb 'exec gdb -q -nx "$stepper" >out 2>&1'
 say in 'set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\nbreak step\nrun\n'
 wait_for 'Breakpoint 1[.,]' out && dump_restore gdb
 bad=$?
-say in 'printf "pc %%d\\n", $pc == &step\ncontinue\nprintf "arg %%d\\n", $rdi\n'
+say in 'printf "pc %d\\n", $pc == &step\ncontinue\nprintf "arg %d\\n", $rdi\n'
 wait_for 'pc 1' out && wait_for 'arg 1' out || bad=1
 result $bad "gdb goes on from its breakpoint to the next"
 
 dump_restore gdb
 bad=$?
-say in 'set $old = $pc\nstepi\nprintf "stepped %%d\\n", $pc > $old\nfinish\nprintf "gave %%d\\n", $rax\n'
+say in 'set $old = $pc\nstepi\nprintf "stepped %d\\n", $pc > $old\nfinish\nprintf "gave %d\\n", $rax\n'
 wait_for 'stepped 1' out && wait_for 'gave 2' out || bad=1
 say in 'delete\nset $rax = 9\ncontinue\n'
 wait_for 'done 10' out || bad=1
