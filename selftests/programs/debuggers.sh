@@ -48,6 +48,7 @@ run()
 # dump NAME ARGS..., and restore unless it is to go on
 dump_restore()
 {
+	rm -rf img
 	crkhelper dump -g "$1" -D img >log 2>&1 </dev/null && crkhelper restore -D img -d >log 2>&1 </dev/null
 }
 
