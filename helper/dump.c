@@ -266,21 +266,41 @@ static void finish(struct dump_run *run, int err)
 	free(run->cgroup);
 }
 
-int crk_cmd_dump(const struct crk_opts *opts)
+static int dump_once(const struct crk_opts *opts, int *status_ret)
 {
 	struct dump_run run = { .d = { .opts = opts, .dev = -1, .cgroup_fd = -1 } };
-	struct sigaction sa = { .sa_handler = on_signal };
 	uint64_t start = now_ns();
+	int err;
+
+	err = run_phases(&run);
+	*status_ret = !err ? CRK_EXIT_DONE : run.in_doubt ? CRK_EXIT_DOUBT : CRK_EXIT_FAILED;
+	if (!err)
+		report(&run, (now_ns() - start) / 1e9);
+	finish(&run, err);
+	return err;
+}
+
+/* the target went on meanwhile: somebody moved, traced or woke one of its tasks */
+static bool may_succeed_later(int err)
+{
+	return err == -ESTALE || err == -EAGAIN;
+}
+
+int crk_cmd_dump(const struct crk_opts *opts)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
 	int err, status;
+	unsigned int i;
 
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	err = run_phases(&run);
-	status = !err ? CRK_EXIT_DONE : run.in_doubt ? CRK_EXIT_DOUBT : CRK_EXIT_FAILED;
-	if (!err)
-		report(&run, (now_ns() - start) / 1e9);
-	finish(&run, err);
-	return status;
+	for (i = 0;; i++) {
+		err = dump_once(opts, &status);
+		if (status != CRK_EXIT_FAILED || !may_succeed_later(err) || i == opts->retry)
+			return status;
+		crk_warn("trying again, %u of %u", i + 1, opts->retry);
+		usleep(10000);
+	}
 }

@@ -43,6 +43,7 @@ struct crk_opts {
 	bool tcp_established, ext_unix_sk, file_locks, link_remap, evasive_devices;	/* known to CRIU users */
 	bool json;
 	unsigned int timeout_ms;	/* --timeout, default 10 s */
+	unsigned int retry;		/* --retry, times */
 	unsigned int ghost_limit;	/* --ghost-limit, bytes; 0: any size */
 	const char *pidfile;
 	struct crk_inherit *inherit;

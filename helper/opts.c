@@ -18,7 +18,7 @@
 
 #define DEFAULT_TIMEOUT_MS	10000
 
-enum kind { OPT_FLAG, OPT_STRING, OPT_PID, OPT_SECONDS, OPT_SIZE, OPT_LIST, OPT_INHERIT, OPT_VERBOSE, OPT_HELP };
+enum kind { OPT_FLAG, OPT_STRING, OPT_PID, OPT_SECONDS, OPT_SIZE, OPT_NUMBER, OPT_LIST, OPT_INHERIT, OPT_VERBOSE, OPT_HELP };
 
 struct option_row {
 	const char *name;
@@ -45,6 +45,8 @@ static const struct option_row rows[] = {
 	  "leave the processes stopped (SIGSTOP)" },
 	{ "leave-frozen", 0, OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(leave_frozen), NULL,
 	  "leave the cgroup frozen" },
+	{ "retry", 0, OPT_NUMBER, CRK_CMD_DUMP, TO(retry), "N",
+	  "try again up to N times when the processes were disturbed meanwhile" },
 	{ "refuse-traced", 0, OPT_FLAG, CRK_CMD_DUMP, TO(refuse_traced), NULL,
 	  "do not dump processes that have a tracer" },
 	{ "restore-detached", 'd', OPT_FLAG, CRK_CMD_RESTORE, TO(detach), NULL,
@@ -185,6 +187,7 @@ static int option_apply(const struct option_row *o, struct crk_opts *opts, char 
 			*(unsigned int *)member = number * 1000;
 		break;
 	case OPT_SIZE:
+	case OPT_NUMBER:
 		ret = parse_number(o, arg, UINT_MAX, &number);
 		if (!ret)
 			*(unsigned int *)member = number;

@@ -103,7 +103,8 @@ expect 1 "pid $pid \(counter\) tid $pid: is traced by pid $strace \(strace\)" cr
 bad=$?
 job_runs traced || bad=1
 result $bad "--refuse-traced names the tracer"
-expect 0 "tid $pid: is traced by pid $strace \(strace\), which is not in the dump" crkhelper dump -g traced -D img
+expect 0 "tid $pid: is traced by pid $strace \(strace\), which is not in the dump" \
+	crkhelper dump -g traced -D img --retry 20
 bad=$?
 wait $strace 2>/dev/null
 crkhelper restore -D img -d >log 2>&1 </dev/null && job_runs traced || bad=1
