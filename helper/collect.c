@@ -344,8 +344,17 @@ static int refuse_vfork(struct crk_dump *d, const struct crk_dproc *p)
 
 /*
  * A tracer outside stays where it is, and the copy goes on as if it had let go: with the signal that it was about to
- * get, but not with the trap of a breakpoint or a step, which is the debugger's own affair.
+ * get, but not with what is the debugger's own affair: the trap of a breakpoint or a step, and the SIGSTOP by which it
+ * attaches and holds threads.
  */
+static bool is_debuggers(const struct crk_rec_trace *rec)
+{
+	if (rec->stop != CRK_TRACE_STOP_SIGNAL)
+		return false;
+	return rec->code == SIGTRAP ? ((const siginfo_t *)rec->info)->si_code > 0 :
+				      rec->code == SIGSTOP && !rec->report;
+}
+
 static int traced_adjust(struct crk_dump *d, const struct crk_dproc *p)
 {
 	struct crk_rec_trace *rec;
@@ -365,7 +374,7 @@ static int traced_adjust(struct crk_dump *d, const struct crk_dproc *p)
 		crk_warn("pid %d (%s) tid %d: is traced by pid %d (%s), which is not in the dump: its copy is not traced, and keeps breakpoints that are in its memory now",
 			 p->pid, COMM(p), p->leader[i].tid, rec->tracer_tid, comm);
 		rec->tracer_tid = 0;
-		if (rec->stop == CRK_TRACE_STOP_SIGNAL && rec->code == SIGTRAP && ((siginfo_t *)rec->info)->si_code > 0)
+		if (is_debuggers(rec))
 			rec->stop = CRK_TRACE_STOP_NONE;
 	}
 	return 0;
