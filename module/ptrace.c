@@ -230,6 +230,9 @@ int crk_trace_apply(struct crk_gate *gate, struct crk_parked *p, const struct cr
 		put_task_struct(e->tracer);
 	e->tracer = NULL;
 	e->rec = *in;
+	/* execve() forgets the old program's area when it goes on from there */
+	if (in->stop == CRK_TRACE_STOP_EVENT && in->code >> 8 == PTRACE_EVENT_EXEC)
+		p->state.rseq = p->state.rseq_len = p->state.rseq_sig = p->state.rseq_version = 0;
 	e->stop = p->stop;
 	e->blocked = p->state.blocked;
 	return 0;
