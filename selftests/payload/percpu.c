@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * percpu FILE: threads on one CPU add to a per-CPU counter in restartable sequences, with most of their time between
+ * the load and the store.  Whoever goes on in the middle of one, instead of in its abort handler, loses what another
+ * has added meanwhile.  The file gets "SUM COUNTED ABORTS": SUM of the counters, and how often threads say that they
+ * have added one, both taken while no thread is in a sequence.  A USR1 asks for a new line.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/rseq.h>
+#include <unistd.h>
+
+#define NR_THREADS	3
+#define NR_CPUS		64
+#define WINDOW		20000		/* rounds of an empty loop inside a sequence */
+
+static struct {
+	long n;
+	char pad[56];
+} counters[NR_CPUS] __attribute__((aligned(64)));
+
+static struct thread {
+	long added, aborted;
+	char pad[48];
+} threads[NR_THREADS] __attribute__((aligned(64)));
+
+static pthread_rwlock_t in_sequences = PTHREAD_RWLOCK_INITIALIZER;
+
+/* adds one to the counter of this CPU; false: aborted */
+static bool add_one(struct rseq *rs)
+{
+	asm goto(".pushsection __rseq_cs, \"aw\"\n\t"
+		 ".balign 32\n"
+		 "3:\n\t"
+		 ".long 0, 0\n\t"
+		 ".quad 1f, 2f - 1f, 4f\n\t"
+		 ".popsection\n\t"
+		 "leaq 3b(%%rip), %%rax\n\t"
+		 "movq %%rax, %[cs]\n"
+		 "1:\n\t"
+		 "movl %[cpu], %%eax\n\t"
+		 "shlq $6, %%rax\n\t"
+		 "addq %[counters], %%rax\n\t"
+		 "movq (%%rax), %%rdx\n\t"
+		 "movl %[window], %%ecx\n"
+		 "5:\n\t"
+		 "decl %%ecx\n\t"
+		 "jnz 5b\n\t"
+		 "incq %%rdx\n\t"
+		 "movq %%rdx, (%%rax)\n"
+		 "2:\n\t"
+		 ".pushsection __rseq_failure, \"ax\"\n\t"
+		 ".byte 0x0f, 0xb9, 0x3d\n\t"
+		 ".long %c[sig]\n"
+		 "4:\n\t"
+		 "jmp %l[aborted]\n\t"
+		 ".popsection"
+		 : : [cs] "m" (rs->rseq_cs), [cpu] "m" (rs->cpu_id), [counters] "r" (counters), [window] "i" (WINDOW),
+		   [sig] "i" (RSEQ_SIG)
+		 : "memory", "cc", "rax", "rcx", "rdx" : aborted);
+	return true;
+aborted:
+	return false;
+}
+
+static void *add(void *arg)
+{
+	struct rseq *rs = (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
+	struct thread *t = arg;
+
+	for (;;) {
+		pthread_rwlock_rdlock(&in_sequences);
+		if (add_one(rs))
+			t->added++;
+		else
+			t->aborted++;
+		pthread_rwlock_unlock(&in_sequences);
+	}
+	return NULL;
+}
+
+static void report(const char *path)
+{
+	long sum = 0, added = 0, aborted = 0;
+	char tmp[4096];
+	FILE *f;
+	int i;
+
+	pthread_rwlock_wrlock(&in_sequences);
+	for (i = 0; i < NR_CPUS; i++)
+		sum += counters[i].n;
+	for (i = 0; i < NR_THREADS; i++) {
+		added += threads[i].added;
+		aborted += threads[i].aborted;
+	}
+	pthread_rwlock_unlock(&in_sequences);
+	snprintf(tmp, sizeof(tmp), "%s.tmp", path);
+	f = fopen(tmp, "w");
+	if (!f || fprintf(f, "%ld %ld %ld\n", sum, added, aborted) < 0 || fclose(f) || rename(tmp, path))
+		exit(1);
+}
+
+int main(int argc, char **argv)
+{
+	pthread_rwlockattr_t attr;
+	pthread_t thread;
+	cpu_set_t cpus;
+	sigset_t set;
+	int i, sig;
+
+	if (argc != 2 || __rseq_size < 20)
+		return 1;
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	/* the one who reports must get its turn */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&in_sequences, &attr);
+	for (i = 0; i < NR_THREADS; i++)
+		if (pthread_create(&thread, NULL, add, &threads[i]))
+			return 1;
+	for (;;) {
+		report(argv[1]);
+		sigwait(&set, &sig);
+	}
+}

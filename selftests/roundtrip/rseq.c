@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Areas of restartable sequences (requirements 5.1, 5.4, 5.8, 5.9, 5.11, 5.12): registered by the C library, by hand,
+ * longer than the original ones, in threads, not at all.  Sequences that are interrupted are rseq.sh's.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "checkpoint.h"
+
+#define OWN_SIG		0x12345678
+#define ORIG_SIZE	32
+#define AT_FEATURE_SIZE	27
+#define AT_ALIGN	28
+#define UNREGISTER	1
+
+/* what the kernel writes; newer fields behind it have no names in old headers */
+struct area {
+	struct rseq rseq;
+	uint32_t more[56];
+} __attribute__((aligned(256)));
+
+static long rseq(struct area *area, unsigned int len, int flags, unsigned int sig)
+{
+	return syscall(SYS_rseq, area, len, flags, sig);
+}
+
+static struct rseq *libc_area(void)
+{
+	return (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
+}
+
+/* the C library has none: its own is given back; the registered length is what it asked for */
+static void libc_unregister(void)
+{
+	unsigned int len;
+
+	for (len = ORIG_SIZE; len <= 256; len += 4)
+		if (!syscall(SYS_rseq, libc_area(), len, UNREGISTER, RSEQ_SIG))
+			return;
+	MUST(!"the area of the C library can be given back");
+}
+
+/* the kernel writes where the thread runs: it does so when the thread has moved */
+static void must_be_alive(volatile struct rseq *rs)
+{
+	cpu_set_t one, all;
+	unsigned int cpu;
+
+	MUST(!sched_getaffinity(0, sizeof(all), &all));
+	for (cpu = 0; cpu < 2; cpu++) {
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		rs->cpu_id = 99;
+		MUST(!sched_setaffinity(0, sizeof(one), &one));
+		sched_yield();
+		if (rs->cpu_id == 99)		/* it was there already, and was not interrupted since */
+			usleep(1000);
+		MUST_EQ(rs->cpu_id, cpu);
+		MUST_EQ(rs->cpu_id_start, cpu);
+	}
+	MUST(!sched_setaffinity(0, sizeof(all), &all));
+}
+
+ROUNDTRIP(by_libc)
+{
+	if (!__rseq_size)
+		subject_skip("the C library registers no area");
+	checkpoint_here();
+	must_be_alive(libc_area());
+	libc_unregister();
+}
+
+static struct area own;
+
+static void own_roundtrip(unsigned int len)
+{
+	if (__rseq_size)
+		libc_unregister();
+	MUST(!rseq(&own, len, 0, OWN_SIG));
+	checkpoint_here();
+	must_be_alive(&own.rseq);
+	/* known by length and signature: others are refused */
+	MUST(rseq(&own, len + 32, UNREGISTER, OWN_SIG) && errno == EINVAL);
+	MUST(rseq(&own, len, UNREGISTER, OWN_SIG + 1) && errno == EPERM);
+	MUST(rseq(&own, len, 0, OWN_SIG) && errno == EBUSY);
+	MUST(!rseq(&own, len, UNREGISTER, OWN_SIG));
+	MUST_EQ((int)own.rseq.cpu_id, RSEQ_CPU_ID_UNINITIALIZED);
+}
+
+ROUNDTRIP(by_hand)
+{
+	own_roundtrip(ORIG_SIZE);
+}
+
+ROUNDTRIP(longer)
+{
+	unsigned long size = getauxval(AT_FEATURE_SIZE), align = getauxval(AT_ALIGN);
+
+	if (!size)
+		subject_skip("this kernel knows one length only");
+	if (size <= ORIG_SIZE)
+		size = ORIG_SIZE + 32;		/* longer than the kernel needs is allowed too */
+	MUST(align <= 256);
+	own_roundtrip((size + 31) & ~31UL);
+}
+
+ROUNDTRIP(none)
+{
+	if (__rseq_size)
+		libc_unregister();
+	memset(&own, 0xaa, sizeof(own));
+	checkpoint_here();
+	MUST(rseq(&own, ORIG_SIZE, UNREGISTER, OWN_SIG) && errno == EINVAL);
+	MUST_EQ(own.rseq.cpu_id, 0xaaaaaaaa);
+	memset(&own, 0, sizeof(own));
+	MUST(!rseq(&own, ORIG_SIZE, 0, OWN_SIG));
+	must_be_alive(&own.rseq);
+	MUST(!rseq(&own, ORIG_SIZE, UNREGISTER, OWN_SIG));
+}
+
+/* a task that runs with such an area is killed: it sleeps until it has put things right */
+static void sleep_in_read(int fd)
+{
+	char c;
+
+	MUST_EQ(read(fd, &c, 1), 1);
+}
+
+/* not looked at while the instruction pointer is elsewhere, and left as it is */
+ROUNDTRIP(descriptor_elsewhere)
+{
+	static struct rseq_cs cs __attribute__((aligned(32)));
+
+	if (!__rseq_size)
+		subject_skip("the C library registers no area");
+	cs.start_ip = 0x1000;
+	cs.post_commit_offset = 0x10;
+	cs.abort_ip = 0x2000;
+	libc_area()->rseq_cs = (uintptr_t)&cs;
+	checkpoint_here();
+	/* the kernel may forget one that does not apply */
+	MUST(libc_area()->rseq_cs == (uintptr_t)&cs || !libc_area()->rseq_cs);
+	must_be_alive(libc_area());
+}
+
+/* a process whose area is broken dies when it is looked at next; that is not the dump's business, nor the restore's */
+ROUNDTRIP(broken_descriptor)
+{
+	int p[2], status;
+	pid_t pid;
+
+	if (!__rseq_size)
+		subject_skip("the C library registers no area");
+	MUST(!pipe(p));
+	pid = fork_child();
+	if (!pid) {
+		signal(SIGSEGV, SIG_DFL);
+		event_set("up");
+		/* set in the last moment: stopped, it looks at it again only when it goes on */
+		libc_area()->rseq_cs = 0x10;
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	event_wait("up");
+	/* it may die of it before it stops: then there is nothing to test */
+	MUST_EQ(waitpid(pid, &status, WUNTRACED), pid);
+	if (!WIFSTOPPED(status))
+		subject_skip("the kernel looks at the area before a stop");
+	checkpoint_here();
+	MUST(!kill(pid, SIGCONT));
+	MUST_EQ(waitpid(pid, &status, 0), pid);
+	MUST(WIFSIGNALED(status));
+	MUST_EQ(WTERMSIG(status), SIGSEGV);
+}
+
+static void *thread_alive(void *arg)
+{
+	int *p = arg;
+
+	event_set("thread");
+	sleep_in_read(p[0]);
+	must_be_alive(libc_area());
+	return NULL;
+}
+
+ROUNDTRIP(in_threads)
+{
+	pthread_t thread;
+	int p[2];
+
+	if (!__rseq_size)
+		subject_skip("the C library registers no area");
+	MUST(!pipe(p));
+	MUST(!pthread_create(&thread, NULL, thread_alive, p));
+	event_wait("thread");
+	checkpoint_here();
+	MUST_EQ(write(p[1], "x", 1), 1);
+	MUST(!pthread_join(thread, NULL));
+	must_be_alive(libc_area());
+}
+
+
+TEST_HARNESS_MAIN
