@@ -141,13 +141,14 @@ static void sleep_in_read(int fd)
 /* not looked at while the instruction pointer is elsewhere, and left as it is */
 ROUNDTRIP(descriptor_elsewhere)
 {
+	static const uint32_t handler[] = { RSEQ_SIG, 0 };
 	static struct rseq_cs cs __attribute__((aligned(32)));
 
 	if (!__rseq_size)
 		subject_skip("the C library registers no area");
 	cs.start_ip = 0x1000;
 	cs.post_commit_offset = 0x10;
-	cs.abort_ip = 0x2000;
+	cs.abort_ip = (uintptr_t)&handler[1];
 	libc_area()->rseq_cs = (uintptr_t)&cs;
 	checkpoint_here();
 	/* the kernel may forget one that does not apply */

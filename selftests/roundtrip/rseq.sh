@@ -10,7 +10,7 @@ here=$(cd "${0%/*}/.." && pwd)
 # shellcheck source=selftests/payload/job.sh
 . "$here/payload/job.sh"
 
-# how often; 1000 restores take minutes
+# how often; CRK_RSEQ_LEFT=1000 and the like for more
 left=${CRK_RSEQ_LEFT:-300}
 restored=${CRK_RSEQ_RESTORED:-250}
 
