@@ -4,16 +4,23 @@
  * nothing.  A second one on cgroup_leave_frozen() notes the tasks that leave the freezer, so that CRK_IOC_VERIFY can
  * tell them from those that a signal woke and that went back to sleep inside the kernel.
  *
+ * The probes stay for a moment when the last job is done: the next one finds them, and kernel text is not patched where
+ * the thawed tasks run just then.  Without a job they look at an empty list.
+ *
  * Only the cgroup itself needs the guard: one below it stays frozen through its ancestor whatever is written to its
  * own cgroup.freeze, and a thaw of one above leaves the held one's own setting alone.
  */
 #include <linux/kprobes.h>
+#include <linux/workqueue.h>
 
 #include "frozen.h"
 
+#define GUARD_LINGER_MS	2000
+
 static DEFINE_MUTEX(guard_lock);	/* inside job->lock; protects the list and the probes */
 static HLIST_HEAD(guard_list);		/* struct crk_frozen.node; read under RCU by the probes */
-static unsigned int guard_users;	/* jobs that have the probes set */
+static unsigned int guard_users;	/* jobs that need the probes */
+static bool guard_set;			/* they are there */
 static const char *guard_off = "not tried";
 static bool sees_leavers;
 
@@ -79,25 +86,36 @@ static int probes_set(void)
 	lockdep_assert_held(&guard_lock);
 	if (guard_off)
 		return 0;
-	if (!guard_users) {
+	if (!guard_set) {
 		ret = probe_set(&freeze_probe);
 		if (ret)
 			return ret;
 		sees_leavers = !probe_set(&leave_probe);
+		guard_set = true;
 	}
 	guard_users++;
 	return 0;
 }
 
-static void probes_clear(void)
+static void probes_clear(struct work_struct *work)
 {
-	lockdep_assert_held(&guard_lock);
-	if (guard_off || --guard_users)
+	guard(mutex)(&guard_lock);
+	if (guard_users || !guard_set)
 		return;
 	if (sees_leavers)
 		unregister_kprobe(&leave_probe);
 	sees_leavers = false;
 	unregister_kprobe(&freeze_probe);
+	guard_set = false;
+}
+
+static DECLARE_DELAYED_WORK(guard_work, probes_clear);
+
+static void probes_put(void)
+{
+	lockdep_assert_held(&guard_lock);
+	if (!guard_off && !--guard_users)
+		mod_delayed_work(system_unbound_wq, &guard_work, msecs_to_jiffies(GUARD_LINGER_MS));
 }
 
 /* before the freeze, so that none of its time is spent on patching the kernel */
@@ -131,7 +149,7 @@ void crk_guard_del(struct crk_frozen *frozen)
 void crk_guard_release(void)
 {
 	guard(mutex)(&guard_lock);
-	probes_clear();
+	probes_put();
 }
 
 bool crk_guard_sees_leavers(void)
@@ -158,11 +176,13 @@ int __init crk_freeze_guard_init(void)
 	if (ret)
 		guard_off = "cgroup_freeze cannot be probed";
 	else
-		probes_clear();
+		probes_put();
 	return ret;
 }
 
 void crk_freeze_guard_exit(void)
 {
 	WARN_ON_ONCE(!hlist_empty(&guard_list));
+	cancel_delayed_work_sync(&guard_work);
+	probes_clear(NULL);
 }

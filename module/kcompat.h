@@ -272,9 +272,10 @@ static inline struct crk_rseq_state crk_rseq_get(struct task_struct *t)
 
 /*
  * Registers an area for current as it was registered once, or none.  Not by rseq(2): that clears rseq_cs in the area.
- * The kernel then looks at it before it returns to userspace.
+ * The kernel then looks at it before it returns to userspace.  Since v6.19 it looks for a sequence only when an interrupt
+ * has brought the task into the kernel: @user, it was in user mode, and not in a system call.
  */
-static inline void crk_rseq_set(void __user *addr, u32 len, u32 sig, u32 version)
+static inline void crk_rseq_set(void __user *addr, u32 len, u32 sig, u32 version, bool user)
 {
 #ifdef CONFIG_RSEQ
 	unsigned long irq;
@@ -288,6 +289,7 @@ static inline void crk_rseq_set(void __user *addr, u32 len, u32 sig, u32 version
 	current->rseq.len = len;
 	current->rseq.sig = sig;
 	current->rseq.event.has_rseq = version;
+	current->rseq.event.user_irq = user;
 	local_irq_restore(irq);
 	rseq_force_update();
 #else

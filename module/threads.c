@@ -203,7 +203,7 @@ void crk_user_pointers_drop(void)
 #ifdef CONFIG_COMPAT
 	crk_compat_robust_list(current) = NULL;
 #endif
-	crk_rseq_set(NULL, 0, 0, 0);
+	crk_rseq_set(NULL, 0, 0, 0, false);
 }
 
 /* ---- waiting ---- */
@@ -343,7 +343,8 @@ static void state_apply(const struct crk_rec_thread *in)
 	task_lock(current);
 	strscpy_pad(current->comm, in->comm, sizeof(current->comm));
 	task_unlock(current);
-	crk_rseq_set(u64_to_user_ptr(in->rseq), in->rseq_len, in->rseq_sig, in->rseq_version);
+	crk_rseq_set(u64_to_user_ptr(in->rseq), in->rseq_len, in->rseq_sig, in->rseq_version,
+		     in->syscall == CRK_SYSCALL_NONE);
 
 	/* last: signals that were queued meanwhile are noticed here */
 	crk_sigset_put(&blocked, in->saved_mask);
