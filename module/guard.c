@@ -115,7 +115,7 @@ static void probes_put(void)
 {
 	lockdep_assert_held(&guard_lock);
 	if (!guard_off && !--guard_users)
-		mod_delayed_work(system_unbound_wq, &guard_work, msecs_to_jiffies(GUARD_LINGER_MS));
+		schedule_delayed_work(&guard_work, msecs_to_jiffies(GUARD_LINGER_MS));
 }
 
 /* before the freeze, so that none of its time is spent on patching the kernel */

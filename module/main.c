@@ -295,7 +295,10 @@ static int __init crk_init(void)
 	if (ret)
 		return ret;
 	crk_freeze_guard_init();	/* CRK_IOC_INFO tells when there is none */
-	return misc_register(&crk_device);
+	ret = misc_register(&crk_device);
+	if (ret)
+		crk_freeze_guard_exit();
+	return ret;
 }
 
 static void __exit crk_exit(void)
