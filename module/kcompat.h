@@ -273,19 +273,28 @@ static inline struct crk_rseq_state crk_rseq_get(struct task_struct *t)
 /*
  * Registers an area for current as it was registered once, or none.  Not by rseq(2): that clears rseq_cs in the area.
  * The kernel then looks at it before it returns to userspace.  Since v6.19 it looks for a sequence only when an interrupt
- * has brought the task into the kernel: @user, it was in user mode, and not in a system call.
+ * has brought the task into the kernel (@user: it was in user mode, and not in a system call), and it kills a task with
+ * an extended area that does not hold what the kernel has written last.
  */
 static inline void crk_rseq_set(void __user *addr, u32 len, u32 sig, u32 version, bool user)
 {
 #ifdef CONFIG_RSEQ
+	struct rseq __user *area = addr;
 	unsigned long irq;
 
 	rseq_execve(current);
 	if (!addr)
 		return;
+#if CRK_SINCE(6, 19)
+	/* what can't be read is found out by the kernel when it comes to write there */
+	if (get_user(current->rseq.ids.cpu_id, &area->cpu_id_start) ||
+	    get_user(current->rseq.ids.node_id, &area->node_id) ||
+	    get_user(current->rseq.ids.mm_cid, &area->mm_cid))
+		current->rseq.ids = (struct rseq_ids){};
+#endif
 	local_irq_save(irq);
 #if CRK_SINCE(6, 19)
-	current->rseq.usrptr = addr;
+	current->rseq.usrptr = area;
 	current->rseq.len = len;
 	current->rseq.sig = sig;
 	current->rseq.event.has_rseq = version;
@@ -293,7 +302,7 @@ static inline void crk_rseq_set(void __user *addr, u32 len, u32 sig, u32 version
 	local_irq_restore(irq);
 	rseq_force_update();
 #else
-	current->rseq = addr;
+	current->rseq = area;
 	current->rseq_sig = sig;
 #if CRK_SINCE(6, 3)
 	current->rseq_len = len;
