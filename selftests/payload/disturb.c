@@ -89,7 +89,7 @@ static void move_all(const char *from, const char *to)
 
 static void move(unsigned int *seed)
 {
-	usleep(rand_r(seed) % 60000);
+	usleep(rand_r(seed) % 1000000);
 	move_all(group, other);
 	usleep(rand_r(seed) % 5000);
 	move_all(other, group);
@@ -122,7 +122,7 @@ static void storm(unsigned int *seed)
 	if (!nr)
 		return;
 	pid = pids[rand_r(seed) % nr];
-	if (rand_r(seed) % 50 == 0 && is_short_lived(pid))
+	if (rand_r(seed) % 1000 == 0 && is_short_lived(pid))
 		kill(pid, SIGKILL);
 	else
 		kill(pid, signals[rand_r(seed) % 5]);
