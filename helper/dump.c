@@ -273,6 +273,9 @@ static int dump_once(const struct crk_opts *opts, int *status_ret)
 	int err;
 
 	err = run_phases(&run);
+	/* what failed for want of a process that is gone, or was changed while it was read */
+	if (err && err != -ESTALE && run.d.frozen && !run.in_doubt && crk_dev_verify(run.d.dev, &run.nr_thaws) == -ESTALE)
+		err = -ESTALE;
 	*status_ret = !err ? CRK_EXIT_DONE : run.in_doubt ? CRK_EXIT_DOUBT : CRK_EXIT_FAILED;
 	if (!err)
 		report(&run, (now_ns() - start) / 1e9);

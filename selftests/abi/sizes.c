@@ -37,7 +37,7 @@ static const struct {
 	{ "PARK",	CRK_IOC_PARK,		CRK_PARK_SIZE_VER0,	EBUSY },
 	{ "WAIT",	CRK_IOC_WAIT,		CRK_WAIT_SIZE_VER0,	EBUSY },
 	{ "SET",	CRK_IOC_SET,		CRK_SET_SIZE_VER0,	EBUSY },
-	{ "GO",		CRK_IOC_GO,		CRK_GO_SIZE_VER0,	EBUSY },
+	{ "GO",		CRK_IOC_GO,		CRK_GO_SIZE_VER0,	EBUSY, CRK_GO_PREPARE },
 };
 #define NR_CALLS (sizeof(calls) / sizeof(calls[0]))
 

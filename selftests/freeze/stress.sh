@@ -21,6 +21,8 @@ consistent()
 {
 	local tries
 	rm -f counts forked
+	# they come back stopped if they were
+	pkill -CONT -x 'percpu|forker|sh'
 	pkill -USR1 -x percpu
 	pkill -USR1 -x forker
 	for tries in $(seq 500); do
@@ -81,6 +83,7 @@ for i in $(seq "$rounds"); do
 		bad=1
 		break ;;
 	esac
+	echo "# round $i: status $status, ${SECONDS}s"
 	[ $((i % 10)) != 0 ] || consistent || { echo "# after round $i"; bad=1; break; }
 done
 kill $disturb
