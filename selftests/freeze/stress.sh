@@ -11,7 +11,7 @@ here=$(cd "${0%/*}/.." && pwd)
 # shellcheck source=selftests/payload/job.sh
 . "$here/payload/job.sh"
 
-rounds=${CRK_STRESS:-100}
+rounds=${CRK_STRESS:-40}	# 500 for a long one
 
 echo "TAP version 13"
 echo "1..4"
@@ -79,11 +79,9 @@ for i in $(seq "$rounds"); do
 			break
 		fi ;;
 	*)
-		echo "# round $i: status $status"
 		bad=1
 		break ;;
 	esac
-	echo "# round $i: status $status, ${SECONDS}s"
 	[ $((i % 10)) != 0 ] || consistent || { echo "# after round $i"; bad=1; break; }
 done
 kill $disturb
