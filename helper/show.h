@@ -50,9 +50,11 @@ const char *crk_show_comm(const struct crk_show_proc *p);
 /* NULL if it has no records, or not that one */
 const struct crk_rec_thread *crk_show_thread_rec(const struct crk_show_thread *t);
 uint32_t crk_show_thread_machine(const struct crk_show_thread *t);	/* 0: not known */
+const struct crk_rec_trace *crk_show_trace_rec(const struct crk_show_thread *t);	/* NULL: no tracer in the images */
 const char *crk_show_thread_comm(const struct crk_show_thread *t);
 
 const char *crk_show_syscall(uint32_t state);		/* CRK_SYSCALL_* */
+const char *crk_show_trace_stop(uint32_t stop);		/* CRK_TRACE_STOP_* */
 const char *crk_show_restart(uint32_t kind);		/* CRK_RESTART_* */
 const char *crk_show_abi(uint32_t abi);			/* CRK_ABI_* */
 

@@ -34,6 +34,7 @@ static void json_restart(struct json *j, const struct crk_restart *r)
 static void json_thread(struct json *j, const struct crk_show_thread *t)
 {
 	const struct crk_rec_thread *rec = crk_show_thread_rec(t);
+	const struct crk_rec_trace *trace = crk_show_trace_rec(t);
 
 	json_object(j, NULL);
 	json_uint(j, "tid", t->tid);
@@ -53,6 +54,12 @@ static void json_thread(struct json *j, const struct crk_show_thread *t)
 		json_hex(j, "blocked", rec->blocked);
 		json_uint(j, "utime_ns", rec->utime_ns);
 		json_uint(j, "stime_ns", rec->stime_ns);
+	}
+	if (trace) {
+		json_object(j, "trace");
+		json_int(j, "tracer", trace->tracer_tid);
+		json_string(j, "held_at", crk_show_trace_stop(trace->stop));
+		json_end(j);
 	}
 	if (t->core && t->core->thread_core)
 		json_message(j, "core", &t->core->thread_core->base);

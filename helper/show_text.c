@@ -56,6 +56,7 @@ static void time_text(uint64_t ns, char *buf, size_t size, const char *format)
 static void thread_print(const struct crk_show_thread *t, FILE *to)
 {
 	const struct crk_rec_thread *rec = crk_show_thread_rec(t);
+	const struct crk_rec_trace *trace = crk_show_trace_rec(t);
 	const struct crk_restart *r;
 
 	if (!rec) {
@@ -83,6 +84,11 @@ static void thread_print(const struct crk_show_thread *t, FILE *to)
 	}
 	if (rec->syscall != CRK_SYSCALL_NONE && rec->syscall_abi != CRK_ABI_NATIVE)
 		fprintf(to, " (%s)", crk_show_abi(rec->syscall_abi));
+	if (!trace)
+		return;
+	fprintf(to, ", traced by %d", trace->tracer_tid);
+	if (trace->stop != CRK_TRACE_STOP_NONE)
+		fprintf(to, ", held at %s", crk_show_trace_stop(trace->stop));
 }
 
 /* fields that say nothing to a reader, or are shown otherwise */

@@ -47,6 +47,16 @@ uint32_t crk_show_thread_machine(const struct crk_show_thread *t)
 	return rec && rec->rec.size >= sizeof(*rec) ? rec->machine : 0;
 }
 
+const struct crk_rec_trace *crk_show_trace_rec(const struct crk_show_thread *t)
+{
+	const struct crk_rec_trace *rec;
+
+	if (!t->recs)
+		return NULL;
+	rec = crk_rec_find((const struct crk_rec *)t->recs->recs.data, t->recs->recs.len, CRK_REC_TRACE, NULL);
+	return rec && rec->rec.size >= sizeof(*rec) && rec->tracer_tid ? rec : NULL;
+}
+
 const char *crk_show_thread_comm(const struct crk_show_thread *t)
 {
 	const struct crk_rec_thread *rec = crk_show_thread_rec(t);
@@ -85,11 +95,25 @@ static const char *const abi_names[] = {
 	[CRK_ABI_OABI]		= "oabi",
 };
 
+static const char *const trace_stops[] = {
+	[CRK_TRACE_STOP_NONE]	= "none",
+	[CRK_TRACE_STOP_SIGNAL]	= "signal",
+	[CRK_TRACE_STOP_GROUP]	= "group-stop",
+	[CRK_TRACE_STOP_ENTRY]	= "syscall-enter",
+	[CRK_TRACE_STOP_EXIT]	= "syscall-exit",
+	[CRK_TRACE_STOP_EVENT]	= "event",
+};
+
 #define NAME_OF(names, i)	((i) < ARRAY_SIZE(names) && (names)[i] ? (names)[i] : "unknown")
 
 const char *crk_show_syscall(uint32_t state)
 {
 	return NAME_OF(syscall_kinds, state);
+}
+
+const char *crk_show_trace_stop(uint32_t stop)
+{
+	return NAME_OF(trace_stops, stop);
 }
 
 const char *crk_show_restart(uint32_t kind)

@@ -248,6 +248,7 @@ static int gate_arm(struct crk_gate *gate, struct crk_log *log)
 		nr_arming = gate->nr_timers + gate->nr_tracers;
 		pdeath_keep(gate);
 		stops_set(gate);
+		/* with what it is that each task does then; see tracer_is_due(), gate_is_over() */
 		smp_store_release(&gate->state, CRK_GATE_ARMING);
 	}
 	wake_up_all(&gate->timer_wq);

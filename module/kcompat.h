@@ -273,9 +273,9 @@ static inline struct crk_rseq_state crk_rseq_get(struct task_struct *t)
 
 /*
  * Registers an area for current as it was registered once, or none.  Not by rseq(2): that clears rseq_cs in the area.
- * The kernel then looks at it before it returns to userspace.  Since v6.19 it looks for a sequence only when an interrupt
- * has brought the task into the kernel (@user: it was in user mode, and not in a system call), and it kills a task with
- * an extended area that does not hold what the kernel has written last.
+ * The kernel then looks at it before it returns to userspace.  Since v6.19 it looks for a sequence only when an
+ * interrupt has brought the task into the kernel (@user: it was in user mode, and not in a system call), and it kills a
+ * task with an extended area that does not hold what the kernel has written last.
  */
 static inline void crk_rseq_set(void __user *addr, u32 len, u32 sig, u32 version, bool user)
 {

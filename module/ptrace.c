@@ -232,7 +232,7 @@ int crk_trace_apply(struct crk_gate *gate, struct crk_parked *p, const struct cr
 	e->rec = *in;
 	/* execve() forgets the old program's area when it goes on from there */
 	if (in->stop == CRK_TRACE_STOP_EVENT && in->code >> 8 == PTRACE_EVENT_EXEC)
-		p->state.rseq = p->state.rseq_len = p->state.rseq_sig = p->state.rseq_version = 0;
+		p->state.rseq = 0;
 	e->stop = p->stop;
 	e->blocked = p->state.blocked;
 	return 0;
@@ -352,17 +352,17 @@ static int tracee_let_go(struct crk_tracee *e)
 static void tracer_cldstop(struct crk_tracee *e, bool on)
 {
 	struct sighand_struct *sighand;
-	typeof_member(struct sigaction, sa_flags) *flags;
+	struct sigaction *sa;
 
 	if (on != e->no_cldstop || !crk_sighand_lock(e->tracer, &sighand))
 		return;
-	flags = &sighand->action[SIGCHLD - 1].sa.sa_flags;
+	sa = &sighand->action[SIGCHLD - 1].sa;
 	/* one tracee's for all of the tracer */
-	e->no_cldstop = !on && !(*flags & SA_NOCLDSTOP);
+	e->no_cldstop = !on && !(sa->sa_flags & SA_NOCLDSTOP);
 	if (on)
-		*flags &= ~SA_NOCLDSTOP;
+		sa->sa_flags &= ~SA_NOCLDSTOP;
 	else
-		*flags |= SA_NOCLDSTOP;
+		sa->sa_flags |= SA_NOCLDSTOP;
 	crk_sighand_unlock(sighand);
 }
 
@@ -524,13 +524,15 @@ static void event_stop(struct crk_parked *p, const struct crk_rec_trace *rec)
 void crk_trace_go(struct crk_parked *p)
 {
 	const struct crk_rec_trace *rec = &p->tracee->rec;
+	struct sighand_struct *sighand;
 
-	spin_lock_irq(&current->sighand->siglock);
+	if (!crk_sighand_lock(current, &sighand))
+		return;
 	sigfillset(&current->blocked);
 	sigdelset(&current->blocked, SIGKILL);
 	if (rec->stop == CRK_TRACE_STOP_SIGNAL)
 		sigdelset(&current->blocked, rec->code);
-	spin_unlock_irq(&current->sighand->siglock);
+	crk_sighand_unlock(sighand);
 	if (rec->stop == CRK_TRACE_STOP_EXIT)
 		exit_stop(rec->code);
 	else if (rec->stop == CRK_TRACE_STOP_EVENT)

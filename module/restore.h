@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Types that the files of the restore half share: the gate, the tasks that wait behind it, and the memory program that
- * a process runs before it waits.  Nothing outside gate.c, threads.c, set.c, stop.c, ptrace.c, vfork.c, program.c, ops.c, fill.c,
- * process.c, timers.c and records.c needs them.
+ * a process runs before it waits.  Nothing outside gate.c, threads.c, set.c, stop.c, ptrace.c, vfork.c,
+ * program.c, ops.c, fill.c, process.c, timers.c and records.c needs them.
  */
 #ifndef _CRK_RESTORE_H
 #define _CRK_RESTORE_H
@@ -19,7 +19,7 @@
 
 enum crk_gate_state {
 	CRK_GATE_CLOSED,	/* tasks come and wait */
-	CRK_GATE_ARMING,	/* timers start, tracers attach, leaders that had exited do so; nobody else leaves yet */
+	CRK_GATE_ARMING,	/* timers start, tracers attach, leaders that had exited do so; no one else leaves */
 	CRK_GATE_TRACING,	/* those that a tracer holds go to where it holds them */
 	CRK_GATE_OPEN,		/* all go; nothing can fail any more */
 	CRK_GATE_DEAD,		/* one failed: all are being killed */

@@ -64,7 +64,7 @@ struct crk_symbol {
 	NEED(cgroup_leave_frozen, "CONFIG_CGROUPS",	"restore: parents asleep in vfork")	\
 	NEED(ptrace_notify,	"CONFIG_MMU",		"restore: tracees")			\
 	NEED(send_sig_info,	"CONFIG_MMU",		"restore: tracees")			\
-	WANT(user_enable_single_step, "CONFIG_X86",	"restore of tracees that single-step")	\
+	WANT(user_enable_single_step, "CONFIG_MMU",	"restore of tracees that single-step")	\
 	ADDR(do_no_restart_syscall, "CONFIG_MMU",	"restart blocks")			\
 	ADDR(hrtimer_nanosleep_restart, "CONFIG_MMU",	"restart blocks of nanosleep")		\
 	ADDR(do_restart_poll,	"CONFIG_MMU",		"restart blocks of poll")		\

@@ -280,12 +280,13 @@ static enum crk_gate_state leaves_at(const struct crk_parked *p)
 /* what a task is has been settled when the gate is no longer closed */
 static bool tracer_is_due(const struct crk_gate *gate, const struct crk_parked *p)
 {
+	/* pairs with gate_arm() */
 	return smp_load_acquire(&gate->state) == CRK_GATE_ARMING && p->tracer && !p->attached;
 }
 
 static bool gate_is_over(const struct crk_gate *gate, const struct crk_parked *p)
 {
-	enum crk_gate_state state = smp_load_acquire(&gate->state);
+	enum crk_gate_state state = smp_load_acquire(&gate->state);	/* pairs with gate_arm() */
 
 	return state != CRK_GATE_CLOSED && state >= leaves_at(p);
 }

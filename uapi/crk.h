@@ -797,14 +797,14 @@ struct crk_set {
  * @log_size: bytes at @log_uptr
  * @out_nr: tasks let go; 0 with CRK_GO_PREPARE
  *
- * Called by the opener after every thread got its state.  Returns when every task has left the gate and is on its way to
- * userspace (or to the freezer, if its cgroup is frozen).  The job is finished: closing the fd kills nobody.
+ * Called by the opener after every thread got its state.  Returns when every task has left the gate and is on its way
+ * to userspace (or to the freezer, if its cgroup is frozen).  The job is finished: closing the fd kills nobody.
  *
- * With CRK_GO_PREPARE timers start, leaders that had exited do so, tracers attach and tracees go to where they are held;
- * a second call opens.  The cgroup of a tracee that is held must not be frozen before that is over.
+ * With CRK_GO_PREPARE timers start, leaders that had exited do so, tracers attach and tracees go to where they are
+ * held; a second call opens.  The cgroup of a tracee that is held must not be frozen before that is over.
  *
- * Errors: EBUSY some thread has no state yet; ESRCH a task died meanwhile, a tracer can't attach or a tracee does not come
- * to where it is held: all others are killed.
+ * Errors: EBUSY some thread has no state yet; ESRCH a task died meanwhile, a tracer can't attach or a tracee does not
+ * come to where it is held: all others are killed.
  */
 struct crk_go {
 	__u32 size;

@@ -27,10 +27,13 @@ consistent()
 	pkill -USR1 -x forker
 	for tries in $(seq 500); do
 		: "$tries"
-		[ ! -s counts ] || [ ! -s forked ] || break
+		if [ -s counts ] && [ -s forked ]; then break; fi
 		sleep 0.02
 	done
-	read -r sum added _ <counts && read -r word reaped killed <forked || { echo "# no answer"; return 1; }
+	if ! { read -r sum added _ <counts && read -r word reaped killed <forked; }; then
+		echo "# no answer"
+		return 1
+	fi
 	[ "$sum" = "$added" ] || { echo "# $sum in the counters of the sequences, $added added"; return 1; }
 	[ "$word" = ok ] || { echo "# the forker: $word $reaped $killed"; return 1; }
 }

@@ -5,6 +5,8 @@
 #
 # Debuggers at work, dumped with what they debug (requirement 2.4), and what is debugged from outside.
 
+# shellcheck disable=SC2016	# what gdb and a shell of the job expand
+
 here=$(cd "${0%/*}/.." && pwd)
 # shellcheck source=selftests/payload/job.sh
 . "$here/payload/job.sh"
@@ -77,6 +79,7 @@ run gdb 'exec gdb -q -nx "$stepper" >out 2>&1'
 say in 'set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\nbreak step\nrun\n'
 wait_for 'Breakpoint 1[.,]' out && dump_restore gdb
 bad=$?
+crkhelper show img | grep -q 'traced by [0-9]*, held at signal' || bad=1
 say in 'printf "pc %d\\n", $pc == &step\ncontinue\nprintf "arg %d\\n", $rdi\n'
 wait_for 'pc 1' out && wait_for 'arg 1' out || bad=1
 result $bad "gdb goes on from its breakpoint to the next"
