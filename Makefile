@@ -29,7 +29,7 @@ helper:
 
 install: all
 	$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=extra modules_install
-	[ -n "$(DESTDIR)" ] || depmod "$$(cat $(KDIR)/include/config/kernel.release)"
+	[ -n "$(DESTDIR)" ] || depmod "$$(sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h)"
 	install -D -m 755 helper/crkhelper $(DESTDIR)$(SBINDIR)/crkhelper
 	install -D -m 644 helper/crkhelper.8 $(DESTDIR)$(MANDIR)/man8/crkhelper.8
 
