@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the device gives away beside what it should: addresses of the kernel, and bytes that nobody has written.  The same
+ * frozen tasks are read twice, by two jobs with different keys, into buffers with different poison.  A kernel address is
+ * the same for both, an identity is not; a byte that is the poison of both was not written.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "kselftest_harness.h"
+
+#define ROOM (1 << 20)
+
+/* what one job gave: everything behind each other, in the same order each time */
+struct given {
+	uint8_t poison;
+	uint8_t *buf;
+	size_t len;
+};
+
+static void busy(void *arg)
+{
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN };
+	struct itimerspec when = { .it_value.tv_sec = 1000 };
+	sigset_t set;
+	timer_t timer;
+	int p[2], e;
+	char *map;
+
+	map = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memset(map, 1, 1 << 18);
+	if (pipe(p) || socketpair(AF_UNIX, SOCK_STREAM, 0, p) || eventfd(1, 0) < 0)
+		_exit(1);
+	e = epoll_create1(0);
+	epoll_ctl(e, EPOLL_CTL_ADD, p[0], &(struct epoll_event){ .events = EPOLLIN });
+	timer_create(CLOCK_MONOTONIC, &ev, &timer);
+	timer_settime(timer, 0, &when, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGRTMIN + 1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	raise(SIGUSR1);
+	raise(SIGRTMIN + 1);
+	if (!fork())
+		for (;;)
+			pause();
+	task_ready();
+	for (;;)
+		sleep(1000);
+}
+
+FIXTURE(leaks) {
+	char *cgroup;
+	pid_t pid;
+	struct given given[2];
+};
+
+/* room for @len bytes of poison at the end; what is written there is kept by given_keep() */
+static void *room(struct given *g, size_t len)
+{
+	g->buf = realloc(g->buf, g->len + len);
+	memset(g->buf + g->len, g->poison, len);
+	return g->buf + g->len;
+}
+
+static void give_tasks(struct __test_metadata *_metadata, int dev, struct given *g)
+{
+	CMD(crk_tasks, cmd, .nr = 100, .entry_size = sizeof(struct crk_task));
+
+	cmd.tasks_uptr = (uintptr_t)room(g, 100 * sizeof(struct crk_task));
+	ASSERT_EQ(0, device_call(dev, CRK_IOC_TASKS, &cmd));
+	ASSERT_EQ(2, cmd.out_nr);
+	g->len += cmd.out_nr * sizeof(struct crk_task);
+}
+
+static void give_capture(struct __test_metadata *_metadata, int dev, struct given *g)
+{
+	CMD(crk_capture, cmd, .buf_len = ROOM);
+
+	cmd.buf_uptr = (uintptr_t)room(g, ROOM);
+	ASSERT_EQ(0, device_call(dev, CRK_IOC_CAPTURE, &cmd));
+	ASSERT_EQ(CRK_CURSOR_END, cmd.cursor);
+	g->len += cmd.out_len;
+}
+
+static void give_vmas(struct __test_metadata *_metadata, int dev, struct given *g, pid_t pid)
+{
+	CMD(crk_vmas, cmd, .pid = pid, .entry_size = sizeof(struct crk_vma), .nr = 1000);
+
+	cmd.vmas_uptr = (uintptr_t)room(g, 1000 * sizeof(struct crk_vma));
+	ASSERT_EQ(0, device_call(dev, CRK_IOC_VMAS, &cmd));
+	ASSERT_GT(cmd.out_nr, 5);
+	g->len += cmd.out_nr * sizeof(struct crk_vma);
+}
+
+static void give_pages(struct __test_metadata *_metadata, int dev, struct given *g, pid_t pid)
+{
+	static uint64_t ids[100000];
+	CMD(crk_pagerun, cmd, .pid = pid, .entry_size = sizeof(struct crk_pages), .end = 0x7ffffffff000,
+	    .ids_uptr = (uintptr_t)ids, .nr_ids = 100000, .nr = 10000);
+	size_t len;
+
+	cmd.pages_uptr = (uintptr_t)room(g, 10000 * sizeof(struct crk_pages));
+	memset(ids, g->poison, sizeof(ids));
+	ASSERT_EQ(0, device_call(dev, CRK_IOC_PAGES, &cmd));
+	ASSERT_GT(cmd.out_nr, 5);
+	ASSERT_GT(cmd.out_nr_ids, 0);
+	g->len += cmd.out_nr * sizeof(struct crk_pages);
+	len = cmd.out_nr_ids * sizeof(*ids);
+	memcpy(room(g, len), ids, len);
+	g->len += len;
+}
+
+static void give_files(struct __test_metadata *_metadata, int dev, struct given *g, pid_t pid)
+{
+	CMD(crk_files, cmd, .pid = pid, .entry_size = sizeof(struct crk_fd), .nr = 100);
+
+	cmd.fds_uptr = (uintptr_t)room(g, 100 * sizeof(struct crk_fd));
+	ASSERT_EQ(0, device_call(dev, CRK_IOC_FILES, &cmd));
+	ASSERT_GT(cmd.out_nr, 5);
+	g->len += cmd.out_nr * sizeof(struct crk_fd);
+}
+
+static void give_info(struct __test_metadata *_metadata, int dev, struct given *g)
+{
+	struct crk_info *cmd = room(g, sizeof(*cmd));
+
+	memset(cmd, 0, sizeof(*cmd));
+	cmd->size = sizeof(*cmd);
+	ASSERT_EQ(0, device_call(dev, CRK_IOC_INFO, cmd));
+	g->len += sizeof(*cmd);
+}
+
+FIXTURE_SETUP(leaks)
+{
+	int i, dev;
+
+	dev = device_open();
+	if (dev < 0)
+		SKIP(return, "no /dev/crk: %s", strerror(errno));
+	close(dev);
+	self->cgroup = cgroup_make(NULL, "leaks");
+	self->pid = task_start(self->cgroup, busy, NULL);
+	/* frozen by us too, so that nothing changes between the two jobs */
+	cgroup_freeze(self->cgroup, true);
+	for (i = 0; i < 2; i++) {
+		struct given *g = &self->given[i];
+
+		g->poison = i ? 0xa7 : 0x5b;
+		dev = freeze(self->cgroup);
+		give_info(_metadata, dev, g);
+		give_tasks(_metadata, dev, g);
+		give_capture(_metadata, dev, g);
+		give_vmas(_metadata, dev, g, self->pid);
+		give_pages(_metadata, dev, g, self->pid);
+		give_files(_metadata, dev, g, self->pid);
+		close(dev);
+	}
+	ASSERT_EQ(self->given[0].len, self->given[1].len);
+	TH_LOG("%zu bytes", self->given[0].len);
+}
+
+FIXTURE_TEARDOWN(leaks)
+{
+	cgroup_freeze(self->cgroup, false);
+	cgroup_remove(self->cgroup);
+}
+
+static uint64_t word_at(const struct given *g, size_t at)
+{
+	uint64_t word;
+
+	memcpy(&word, g->buf + at, sizeof(word));
+	return word;
+}
+
+/*
+ * The kernel's half, without the last 2^40 bytes below zero: small negative numbers and masks of signals are there, and
+ * neither memory nor text of a kernel.  On a 32-bit kernel half the numbers look like addresses: not looked for.
+ */
+static bool is_kernel_address(uint64_t word)
+{
+	return word >= 0xffff800000000000 && (word < 0xffffff0000000000 || (word >> 31 == 0x1ffffffff && word >> 24 != 0xffffffffff));
+}
+
+TEST_F(leaks, no_kernel_address)
+{
+	const struct given *a = &self->given[0], *b = &self->given[1];
+	size_t at;
+
+	if (sizeof(long) < 8)
+		SKIP(return, "64-bit kernels only");
+	for (at = 0; at + sizeof(uint64_t) <= a->len; at++)
+		if (is_kernel_address(word_at(a, at)) && word_at(a, at) == word_at(b, at))
+			EXPECT_EQ(0, word_at(a, at)) TH_LOG("at byte %zu", at);
+}
+
+TEST_F(leaks, every_byte_is_written)
+{
+	const struct given *a = &self->given[0], *b = &self->given[1];
+	size_t at;
+
+	for (at = 0; at < a->len; at++)
+		if (a->buf[at] == a->poison && b->buf[at] == b->poison)
+			EXPECT_NE(a->poison, a->buf[at]) TH_LOG("byte %zu was not written", at);
+}
+
+/* the same object, another name for each job */
+TEST_F(leaks, identities_are_keyed)
+{
+	const struct crk_task *a = (void *)(self->given[0].buf + sizeof(struct crk_info));
+	const struct crk_task *b = (void *)(self->given[1].buf + sizeof(struct crk_info));
+
+	EXPECT_EQ(a->tid, b->tid);
+	EXPECT_NE(0, a->mm_id);
+	EXPECT_NE(a->mm_id, b->mm_id);
+	EXPECT_NE(a->files_id, b->files_id);
+	EXPECT_NE(a->sighand_id, b->sighand_id);
+}
+
+TEST_HARNESS_MAIN
