@@ -188,7 +188,9 @@ static uint64_t word_at(const struct given *g, size_t at)
  */
 static bool is_kernel_address(uint64_t word)
 {
-	return word >= 0xffff800000000000 && (word < 0xffffff0000000000 || (word >> 31 == 0x1ffffffff && word >> 24 != 0xffffffffff));
+	bool text = word >= 0xffffffff80000000 && word < 0xffffffffff000000;
+
+	return text || (word >= 0xffff800000000000 && word < 0xffffff0000000000);
 }
 
 TEST_F(leaks, no_kernel_address)
@@ -198,7 +200,8 @@ TEST_F(leaks, no_kernel_address)
 
 	if (sizeof(long) < 8)
 		SKIP(return, "64-bit kernels only");
-	for (at = 0; at + sizeof(uint64_t) <= a->len; at++)
+	/* no field of 4 or 8 bytes is anywhere else */
+	for (at = 0; at + sizeof(uint64_t) <= a->len; at += sizeof(uint32_t))
 		if (is_kernel_address(word_at(a, at)) && word_at(a, at) == word_at(b, at))
 			EXPECT_EQ(0, word_at(a, at)) TH_LOG("at byte %zu", at);
 }
