@@ -11,7 +11,7 @@ here=$(cd "${0%/*}/.." && pwd)
 # shellcheck source=selftests/payload/job.sh
 . "$here/payload/job.sh"
 
-rounds=${CRK_STRESS:-40}	# 500 for a long one
+rounds=${CRK_STRESS:-25}	# 500 for a long one
 
 echo "TAP version 13"
 echo "1..4"

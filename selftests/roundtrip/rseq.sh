@@ -11,8 +11,8 @@ here=$(cd "${0%/*}/.." && pwd)
 . "$here/payload/job.sh"
 
 # how often; CRK_RSEQ_LEFT=1000 and the like for more
-left=${CRK_RSEQ_LEFT:-300}
-restored=${CRK_RSEQ_RESTORED:-250}
+left=${CRK_RSEQ_LEFT:-100}
+restored=${CRK_RSEQ_RESTORED:-100}
 
 echo "TAP version 13"
 echo "1..3"
