@@ -406,14 +406,14 @@ static void exec_self(void)
 	_exit(98);
 }
 
-/* lets all that are traced go on until @pid is at @status; new ones may report first */
-static void wait_for(pid_t pid, int want, long request)
+/* lets those of @whom (as for waitpid) that report go on until @pid is at @want */
+static void wait_among(pid_t whom, pid_t pid, int want, long request)
 {
 	int status;
 	pid_t got;
 
 	for (;;) {
-		got = waitpid(-1, &status, __WALL);
+		got = waitpid(whom, &status, __WALL);
 		MUST(got > 0);
 		if (got == pid && status == want)
 			return;
@@ -424,15 +424,29 @@ static void wait_for(pid_t pid, int want, long request)
 	}
 }
 
+/* lets all that are traced go on until @pid is at @want; new ones may report first */
+static void wait_for(pid_t pid, int want, long request)
+{
+	wait_among(-1, pid, want, request);
+}
+
+/* lets @pid alone go on until it is at @want: what it made waits in its first stop and can't exit */
+static void wait_alone(pid_t pid, int want, long request)
+{
+	wait_among(pid, pid, want, request);
+}
+
 static void event_roundtrip(void (*body)(void), int event, int code)
 {
 	pid_t pid = tracee_of(body, ALL_EVENTS, PTRACE_CONT);
 	unsigned long child;
 	int status;
 
-	wait_for(pid, EVENT_STATUS(event), PTRACE_CONT);
 	/* a zombie that only its tracer knows of can't be dumped */
-	if (event == PTRACE_EVENT_VFORK_DONE) {
+	if (event != PTRACE_EVENT_VFORK_DONE) {
+		wait_alone(pid, EVENT_STATUS(event), PTRACE_CONT);
+	} else {
+		wait_for(pid, EVENT_STATUS(event), PTRACE_CONT);
 		trace(PTRACE_GETEVENTMSG, pid, 0, (unsigned long)&child);
 		while (waitpid(child, &status, __WALL) == (pid_t)child && WIFSTOPPED(status))
 			trace(PTRACE_CONT, child, 0, 0);
@@ -473,7 +487,7 @@ ROUNDTRIP(event_then_exit)
 	pid_t pid = tracee_of(fork_and_wait, PTRACE_O_TRACEFORK, PTRACE_SYSCALL);
 	struct view v;
 
-	wait_for(pid, EVENT_STATUS(PTRACE_EVENT_FORK), PTRACE_SYSCALL);
+	wait_alone(pid, EVENT_STATUS(PTRACE_EVENT_FORK), PTRACE_SYSCALL);
 	checkpoint_held(pid);
 	trace(PTRACE_SYSCALL, pid, 0, 0);
 	wait_for(pid, SYSCALL_STATUS, PTRACE_CONT);
