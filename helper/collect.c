@@ -305,24 +305,6 @@ static int split_records(struct crk_dump *d)
 	return 0;
 }
 
-static int refuse_machine(const struct crk_dproc *p, uint32_t machine)
-{
-	size_t i;
-
-	for (i = 0; i < p->nr_threads && !p->zombie; i++) {
-		const struct crk_rec_task *head = (const void *)p->recs[i];
-		const struct crk_rec_thread *t = crk_rec_find(p->recs[i], p->recs_len[i], CRK_REC_THREAD, NULL);
-
-		if (head->machine != machine || p->mm->flags & CRK_MM_COMPAT ||
-		    (t && t->flags & (CRK_THREAD_COMPAT | CRK_THREAD_ADDR32)))
-			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: 32-bit tasks are not supported yet", p->pid,
-					COMM(p), head->tid);
-		if (p->mm->flags & CRK_MM_X32)
-			return crk_fail(-EOPNOTSUPP, "pid %d (%s): x32 tasks are not supported yet", p->pid, COMM(p));
-	}
-	return 0;
-}
-
 /* asleep in vfork: the child must come along */
 static int refuse_vfork(struct crk_dump *d, const struct crk_dproc *p)
 {
@@ -418,20 +400,16 @@ static int refuse_mappings(const struct crk_dproc *p)
 
 int crk_collect_capture(struct crk_dump *d)
 {
-	struct crk_info info = {};
 	struct crk_dproc *p;
 	int err;
 
-	err = crk_dev_info(d->dev, &info);
-	if (!err)
-		err = crk_dev_capture(d->dev, &d->recs, &d->recs_len);
+	err = crk_dev_capture(d->dev, &d->recs, &d->recs_len);
 	if (!err)
 		err = split_records(d);
 	for (p = d->procs; p < d->procs + d->nr_procs && !err; p++) {
 		if (p->zombie)
 			continue;
-		err = refuse_machine(p, info.out_machine);
-		err = err ?: refuse_vfork(d, p);
+		err = refuse_vfork(d, p);
 		err = err ?: traced_adjust(d, p);
 		if (!err)
 			err = crk_dev_vmas(d->dev, p->live->tid, &p->vmas, &p->nr_vmas);

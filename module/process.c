@@ -37,16 +37,20 @@ int crk_mm_check(const struct crk_rec_mm *in, struct crk_log *log)
 {
 	const u64 addrs[] = {
 		in->start_code, in->end_code, in->start_data, in->end_data, in->start_brk, in->brk, in->start_stack,
-		in->arg_start, in->arg_end, in->env_start, in->env_end, in->mmap_base, in->mmap_legacy_base,
+		in->arg_start, in->arg_end, in->env_start, in->env_end,
 	};
 	int i;
 
-	if (!in->task_size || in->task_size > TASK_SIZE)
+	if (!in->task_size || in->task_size > TASK_SIZE_MAX)
 		return crk_log(log, -EOPNOTSUPP, "address space up to %#llx: here it ends at %#lx", in->task_size,
-			       (unsigned long)TASK_SIZE);
+			       (unsigned long)TASK_SIZE_MAX);
 	for (i = 0; i < ARRAY_SIZE(addrs); i++)
 		if (addrs[i] > in->task_size)
 			return crk_log(log, -EINVAL, "address %#llx is beyond the address space", addrs[i]);
+	/* a 32-bit process keeps those that its 64-bit calls would use */
+	if (in->mmap_base > TASK_SIZE_MAX || in->mmap_legacy_base > TASK_SIZE_MAX)
+		return crk_log(log, -EINVAL, "mappings from %#llx or %#llx are beyond all address spaces",
+			       in->mmap_base, in->mmap_legacy_base);
 	if (in->start_code > in->end_code || in->start_data > in->end_data || in->start_brk > in->brk ||
 	    in->arg_start > in->arg_end || in->env_start > in->env_end)
 		return crk_log(log, -EINVAL, "a section of the address space ends before it begins");

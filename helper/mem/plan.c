@@ -258,10 +258,13 @@ static uint64_t own_vdso_len(void)
 
 static int check_vdso(const struct crk_rproc *p, uint64_t own)
 {
+	const struct crk_rec_mm *mm = crk_rec_find(p->threads[0].recs, p->threads[0].recs_len, CRK_REC_MM, NULL);
 	const struct crk_rmem *m = p->mem;
 	uint64_t len = 0;
 	size_t i;
 
+	if (mm && mm->flags & (CRK_MM_COMPAT | CRK_MM_X32))
+		return 0;
 	for (i = 0; i < m->nr_vmas; i++)
 		if (m->vmas[i].e->flags & CRK_VMA_SPECIAL)
 			len += m->vmas[i].end - m->vmas[i].start;

@@ -29,15 +29,24 @@ static struct crk_op *op_add(struct ops *o, uint32_t op, uint64_t addr, uint64_t
 	return ret;
 }
 
+static uint32_t vdso_kind(const struct crk_rec_mm *mm)
+{
+	return mm->flags & CRK_MM_COMPAT ? CRK_VDSO_COMPAT : mm->flags & CRK_MM_X32 ? CRK_VDSO_X32 : CRK_VDSO_NATIVE;
+}
+
 /* the vDSO and its data are one record: [vvar…] and [vdso] follow each other */
-static int add_vdso(struct ops *o, const struct crk_rmem *m, size_t *i)
+static int add_vdso(struct ops *o, const struct crk_rmem *m, const struct crk_rec_mm *mm, size_t *i)
 {
 	const struct crk_rvma *first = &m->vmas[*i], *last = first;
+	struct crk_op *op;
 
 	while (*i + 1 < m->nr_vmas && m->vmas[*i + 1].e->flags & CRK_VMA_SPECIAL &&
 	       m->vmas[*i + 1].start == last->end)
 		last = &m->vmas[++*i];
-	return op_add(o, CRK_OP_VDSO, first->start, last->end - first->start) ? 0 : -ENOMEM;
+	op = op_add(o, CRK_OP_VDSO, first->start, last->end - first->start);
+	if (op)
+		op->arg = vdso_kind(mm);
+	return op ? 0 : -ENOMEM;
 }
 
 /* a mapping that was writable once counts for overcommit; so must the new one, or neighbours don't merge as before */
@@ -279,13 +288,10 @@ static int add_exe(struct crk_rst *r, const struct crk_rproc *p, struct ops *o)
 	return op ? crk_rfile_get(r, p->mem->mm->exe_file_id, &op->fd) : -ENOMEM;
 }
 
-static int add_lock_future(const struct crk_rproc *p, struct ops *o)
+static int add_lock_future(const struct crk_rec_mm *mm, struct ops *o)
 {
-	const struct crk_rec_mm *mm = crk_rec_find(p->threads[0].recs, p->threads[0].recs_len, CRK_REC_MM, NULL);
 	struct crk_op *op;
 
-	if (!mm)
-		return crk_fail(-EBADMSG, "pid %d: crk-core image without address space", p->pid);
 	if (!(mm->flags & CRK_MM_LOCK_FUTURE))
 		return 0;
 	op = op_add(o, CRK_OP_MLOCKALL, 0, 0);
@@ -296,13 +302,16 @@ static int add_lock_future(const struct crk_rproc *p, struct ops *o)
 
 static int build(struct crk_rst *r, struct crk_rproc *p, struct ops *o)
 {
+	const struct crk_rec_mm *mm = crk_rec_find(p->threads[0].recs, p->threads[0].recs_len, CRK_REC_MM, NULL);
 	const struct crk_rmem *m = p->mem;
 	size_t i;
 	int err = 0;
 
+	if (!mm)
+		return crk_fail(-EBADMSG, "pid %d: crk-core image without address space", p->pid);
 	for (i = 0; i < m->nr_vmas && !err; i++) {
 		if (m->vmas[i].e->flags & CRK_VMA_SPECIAL) {
-			err = add_vdso(o, m, &i);
+			err = add_vdso(o, m, mm, &i);
 			continue;
 		}
 		err = add_map(r, p, o, &m->vmas[i]);
@@ -311,7 +320,7 @@ static int build(struct crk_rst *r, struct crk_rproc *p, struct ops *o)
 		err = err ?: add_flags(o, &m->vmas[i]);
 	}
 	err = err ?: add_exe(r, p, o);
-	return err ?: add_lock_future(p, o);
+	return err ?: add_lock_future(mm, o);
 }
 
 /*
