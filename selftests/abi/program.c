@@ -3,7 +3,7 @@
  * The restore half of /dev/crk without the helper: a child of the test turns itself into a tiny process made of a page
  * of code and a page of data, gets registers from the test, and shows by its exit status what it found.
  *
- * crk-test: timeout=600
+ * crk-test: timeout=600 abi=x86_64
  */
 #include <elf.h>
 #include <fcntl.h>

@@ -352,6 +352,11 @@ static void fill_registers(void *arg)
 		     "mov $0x99aabbccddeeff00, %%r12\n"
 		     "movq %%rbx, %%xmm7\n"
 		     "1: jmp 1b" ::: "rbx", "r12", "xmm7");
+#elif defined(__i386__)
+	asm volatile("mov $0x11223344, %%ebx\n"
+		     "mov $0x99aabbcc, %%esi\n"
+		     "movd %%ebx, %%xmm7\n"
+		     "1: jmp 1b" ::: "ebx", "esi");
 #endif
 	for (;;)
 		;
@@ -389,9 +394,24 @@ TEST_F(cap, registers)
 			EXPECT_EQ(0x1122334455667788, *(unsigned long *)(r->data + 160 + 7 * 16));
 			seen |= 2;
 		}
+#elif defined(__i386__)
+		struct user_regs_struct *regs = (void *)r->data;
+
+		EXPECT_EQ(EM_386, task->machine);
+		if (r->note == NT_PRSTATUS) {
+			EXPECT_EQ(sizeof(*regs), r->len);
+			EXPECT_EQ(0x11223344, regs->ebx);
+			EXPECT_EQ(0x99aabbccU, regs->esi);
+			EXPECT_EQ(-1, regs->orig_eax);
+			seen |= 1;
+		}
+		if (r->note == NT_X86_XSTATE) {
+			EXPECT_EQ(0x11223344, *(unsigned int *)(r->data + 160 + 7 * 16));
+			seen |= 2;
+		}
 #endif
 	}
-#ifdef __x86_64__
+#if defined(__x86_64__) || defined(__i386__)
 	EXPECT_EQ(3, seen);
 #endif
 	t = record(&self->c, pid, CRK_REC_THREAD, NULL);

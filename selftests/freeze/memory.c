@@ -275,7 +275,7 @@ static uint64_t page_id(unsigned long addr)
 	return 0;
 }
 
-#define LAST_ADDR 0x7ffffffff000UL
+#define LAST_ADDR (sizeof(long) == 8 ? 0x7ffffffff000ULL : 0xffffe000ULL)
 
 TEST_F(mem, pages_by_kind)
 {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=300
+# crk-test: rootfs=debian timeout=300 abi=x86_64
 #
 # CRIU's crit reads one of each image that crk shares with CRIU, every field filled in.  CRIT= is another crit.
 

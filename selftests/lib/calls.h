@@ -14,6 +14,25 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/syscall.h>
+
+/* i386 has some calls only by way of another, or has two */
+#ifdef SYS_fcntl64
+#define NR_FCNTL	SYS_fcntl64
+#else
+#define NR_FCNTL	SYS_fcntl
+#endif
+#ifdef SYS_semop
+#define NR_SEMOP	SYS_semop
+#define NR_SEMTIMEDOP	SYS_semtimedop
+#define sys_semop(id, ops, nr)			syscall(SYS_semop, id, ops, nr)
+#define sys_semtimedop(id, ops, nr, ts)		syscall(SYS_semtimedop, id, ops, nr, ts)
+#else
+#define NR_SEMOP	SYS_ipc
+#define NR_SEMTIMEDOP	SYS_ipc
+#define sys_semop(id, ops, nr)			syscall(SYS_ipc, 1, id, nr, 0, ops)
+#define sys_semtimedop(id, ops, nr, ts)		syscall(SYS_ipc, 4, id, nr, 0, ops, ts)
+#endif
 
 /* what the image says of an interrupted call, in the words of crkhelper show */
 #define CALL_RESTART	.state = "restart"

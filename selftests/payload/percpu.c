@@ -20,16 +20,28 @@
 #define WINDOW		20000		/* rounds of an empty loop inside a sequence */
 
 static struct {
-	long n;
-	char pad[56];
-} counters[NR_CPUS] __attribute__((aligned(64)));
+	long n __attribute__((aligned(64)));
+} counters[NR_CPUS];
 
 static struct thread {
-	long added, aborted;
-	char pad[48];
-} threads[NR_THREADS] __attribute__((aligned(64)));
+	long added __attribute__((aligned(64)));
+	long aborted;
+} threads[NR_THREADS];
 
 static pthread_rwlock_t in_sequences = PTHREAD_RWLOCK_INITIALIZER;
+
+/* two registers of the size of a long, and how the struct rseq gets the address of a sequence */
+#ifdef __x86_64__
+#define A	"rax"
+#define D	"rdx"
+#define WORD(x)	".quad " x "\n\t"
+#define SEQUENCE_SET(addr, to)	"leaq " addr "(%%rip), %%rax\n\tmovq %%rax, " to "\n"
+#else
+#define A	"eax"
+#define D	"edx"
+#define WORD(x)	".long " x ", 0\n\t"
+#define SEQUENCE_SET(addr, to)	"movl $" addr ", " to "\n"
+#endif
 
 /* adds one to the counter of this CPU; false: aborted */
 static bool add_one(struct rseq *rs)
@@ -38,21 +50,20 @@ static bool add_one(struct rseq *rs)
 		 ".balign 32\n"
 		 "3:\n\t"
 		 ".long 0, 0\n\t"
-		 ".quad 1f, 2f - 1f, 4f\n\t"
+		 WORD("1f") WORD("2f - 1f") WORD("4f")
 		 ".popsection\n\t"
-		 "leaq 3b(%%rip), %%rax\n\t"
-		 "movq %%rax, %[cs]\n"
+		 SEQUENCE_SET("3b", "%[cs]")
 		 "1:\n\t"
 		 "movl %[cpu], %%eax\n\t"
-		 "shlq $6, %%rax\n\t"
-		 "addq %[counters], %%rax\n\t"
-		 "movq (%%rax), %%rdx\n\t"
+		 "shll $6, %%eax\n\t"
+		 "add %[counters], %%" A "\n\t"
+		 "mov (%%" A "), %%" D "\n\t"
 		 "movl %[window], %%ecx\n"
 		 "5:\n\t"
 		 "decl %%ecx\n\t"
 		 "jnz 5b\n\t"
-		 "incq %%rdx\n\t"
-		 "movq %%rdx, (%%rax)\n"
+		 "add $1, %%" D "\n\t"
+		 "mov %%" D ", (%%" A ")\n"
 		 "2:\n\t"
 		 ".pushsection __rseq_failure, \"ax\"\n\t"
 		 ".byte 0x0f, 0xb9, 0x3d\n\t"
@@ -62,7 +73,7 @@ static bool add_one(struct rseq *rs)
 		 ".popsection"
 		 : : [cs] "m" (rs->rseq_cs), [cpu] "m" (rs->cpu_id), [counters] "r" (counters), [window] "i" (WINDOW),
 		   [sig] "i" (RSEQ_SIG)
-		 : "memory", "cc", "rax", "rcx", "rdx" : aborted);
+		 : "memory", "cc", A, D, "ecx" : aborted);
 	return true;
 aborted:
 	return false;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <unistd.h>
 
 #include "checkpoint.h"
@@ -272,6 +273,31 @@ ROUNDTRIP(thousand)
 	must_stay_the_same();
 	for (i = 0; i < 500; i++)
 		MUST_EQ(p[4 * i * PAGE], (char)i);
+}
+
+/* what mmap() finds free: from the top downwards, or as it once was */
+ROUNDTRIP(looks_downwards)
+{
+	char *p;
+
+	checkpoint_here();
+	p = map(16 * PAGE, PROT_READ, 0);
+	MUST(map(16 * PAGE, PROT_NONE, 0) < p);
+}
+
+ROUNDTRIP(looks_upwards)
+{
+	char *p;
+
+	if (!(personality(-1) & ADDR_COMPAT_LAYOUT)) {
+		MUST(personality(personality(-1) | ADDR_COMPAT_LAYOUT) >= 0);
+		execl("/proc/self/exe", "maps", "--subject", "looks_upwards", NULL);
+		MUST(!"exec");
+	}
+	checkpoint_here();
+	MUST_EQ(personality(-1), ADDR_COMPAT_LAYOUT);
+	p = map(16 * PAGE, PROT_READ, 0);
+	MUST(map(16 * PAGE, PROT_NONE, 0) > p);
 }
 
 TEST_HARNESS_MAIN

@@ -51,16 +51,17 @@ ROUNDTRIP(private_pattern)
 /* what was never touched costs nothing before or after */
 ROUNDTRIP(sparse)
 {
-	char *p = map(1UL << 36, PROT_READ | PROT_WRITE, MAP_NORESERVE);
+	const int shift = sizeof(long) == 8 ? 30 : 24;
+	char *p = map(64UL << shift, PROT_READ | PROT_WRITE, MAP_NORESERVE);
 	size_t i;
 
-	MUST(!madvise(p, 1UL << 36, MADV_NOHUGEPAGE));	/* or one touch brings 512 pages */
+	MUST(!madvise(p, 64UL << shift, MADV_NOHUGEPAGE));	/* or one touch brings 512 pages */
 	for (i = 0; i < 64; i++)
-		p[i << 30] = i + 1;
+		p[i << shift] = i + 1;
 	MUST(p[PAGE] == 0);		/* the zero page */
 	checkpoint_here();
 	for (i = 0; i < 64; i++)
-		MUST_EQ(p[i << 30], i + 1);
+		MUST_EQ(p[i << shift], i + 1);
 	MUST(!present(p + 100 * PAGE));
 	MUST(p[PAGE] == 0);
 }

@@ -2,6 +2,8 @@
 /*
  * Registers of x86_64, in leaders and threads that are in user mode all the time: general ones, flags, x87 with its
  * control word, SSE with MXCSR, AVX, fs and gs bases.
+ *
+ * crk-test: abi=x86_64
  */
 #include <asm/prctl.h>
 #include <pthread.h>
@@ -13,8 +15,6 @@
 #include <unistd.h>
 
 #include "checkpoint.h"
-
-#ifdef __x86_64__
 
 struct state {
 	uint64_t gp[13];		/* rax rbx rcx rdx rsi rdi r8-r14; r15 and rbp lead the way */
@@ -204,14 +204,5 @@ ROUNDTRIP(gs_base)
 	__asm__ volatile ("mov %%gs:0, %0" : "=r" (got));
 	MUST_EQ(got, target);
 }
-
-#else
-
-ROUNDTRIP(leader)
-{
-	subject_skip("written for x86_64");
-}
-
-#endif
 
 TEST_HARNESS_MAIN

@@ -235,17 +235,17 @@ static void count_up(void)
 ROUNDTRIP(stepping)
 {
 	pid_t pid = tracee_of(count_up, 0, PTRACE_SINGLESTEP);
-	struct user_regs_struct before, after;
+	struct view before, after;
 	int i;
 
 	must_wait(pid, SIGNAL_STATUS(SIGTRAP));
 	checkpoint_held(pid);
-	trace(PTRACE_GETREGS, pid, 0, (unsigned long)&before);
+	view_get(pid, &before);
 	for (i = 0; i < 100; i++) {
 		trace(PTRACE_SINGLESTEP, pid, 0, 0);
 		must_wait(pid, SIGNAL_STATUS(SIGTRAP));
-		trace(PTRACE_GETREGS, pid, 0, (unsigned long)&after);
-		MUST(after.rip != before.rip);
+		view_get(pid, &after);
+		MUST(after.call.instruction_pointer != before.call.instruction_pointer);
 		before = after;
 	}
 	checkpoint_held(pid);

@@ -233,7 +233,7 @@ static void drop_ofd_lock(struct call *c)
 /* ->arg is the command */
 static long run_lock(struct call *c)
 {
-	return sys_ret(syscall(SYS_fcntl, c->fd[0], c->arg, &whole_file));
+	return sys_ret(syscall(NR_FCNTL, c->fd[0], c->arg, &whole_file));
 }
 
 static void make_queue(struct call *c)
@@ -296,7 +296,7 @@ static long run_semop(struct call *c)
 {
 	struct sembuf op = { .sem_op = -1 };
 
-	return sys_ret(syscall(SYS_semop, c->fd[0], &op, 1));
+	return sys_ret(sys_semop(c->fd[0], &op, 1));
 }
 
 static long run_semtimedop(struct call *c)
@@ -304,7 +304,7 @@ static long run_semtimedop(struct call *c)
 	struct sembuf op = { .sem_op = -1 };
 	struct timespec ts = { .tv_sec = 10000 };
 
-	return sys_ret(syscall(SYS_semtimedop, c->fd[0], &op, 1, &ts));
+	return sys_ret(sys_semtimedop(c->fd[0], &op, 1, &ts));
 }
 
 static void post_semaphore(struct call *c)
@@ -318,14 +318,14 @@ ROUNDTRIP(in_locks_and_ipc)
 {
 	static struct call calls[] = {
 		{ "flock", SYS_flock, run_flock, hold_flock, drop_flock, 0, CALL_RESTART },
-		{ "F_SETLKW", SYS_fcntl, run_lock, hold_posix_lock, drop_posix_lock, 0, CALL_RESTART,
+		{ "F_SETLKW", NR_FCNTL, run_lock, hold_posix_lock, drop_posix_lock, 0, CALL_RESTART,
 		  .arg = F_SETLKW },
-		{ "F_OFD_SETLKW", SYS_fcntl, run_lock, hold_ofd_lock, drop_ofd_lock, 0, CALL_RESTART,
+		{ "F_OFD_SETLKW", NR_FCNTL, run_lock, hold_ofd_lock, drop_ofd_lock, 0, CALL_RESTART,
 		  .arg = F_OFD_SETLKW },
 		{ "msgrcv", SYS_msgrcv, run_msgrcv, make_queue, send_letter, 5, CALL_NOHAND },
 		{ "msgsnd", SYS_msgsnd, run_msgsnd, make_full_queue, take_letter, 0, CALL_NOHAND },
-		{ "semop", SYS_semop, run_semop, make_semaphore, post_semaphore, 0, CALL_EINTR },
-		{ "semtimedop", SYS_semtimedop, run_semtimedop, make_semaphore, post_semaphore, 0, CALL_EINTR },
+		{ "semop", NR_SEMOP, run_semop, make_semaphore, post_semaphore, 0, CALL_EINTR },
+		{ "semtimedop", NR_SEMTIMEDOP, run_semtimedop, make_semaphore, post_semaphore, 0, CALL_EINTR },
 	};
 
 	zoo(calls, ARRAY_SIZE(calls));

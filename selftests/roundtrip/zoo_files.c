@@ -254,7 +254,7 @@ static void make_listener(struct call *c)
 
 static long run_accept(struct call *c)
 {
-	return syscall(SYS_accept, c->fd[0], NULL, NULL) < 0 ? -errno : 0;
+	return syscall(SYS_accept4, c->fd[0], NULL, NULL, 0) < 0 ? -errno : 0;
 }
 
 static void connect_to(struct call *c)
@@ -310,7 +310,7 @@ ROUNDTRIP(in_sockets)
 		{ "recv", SYS_recvfrom, run_recv, make_socketpair, feed, 1, CALL_RESTART, .arg = SOCK_DGRAM },
 		{ "recvmsg", SYS_recvmsg, run_recvmsg, make_socketpair, feed, 1, CALL_RESTART, .arg = SOCK_SEQPACKET },
 		{ "send", SYS_sendto, run_send, make_full_socketpair, drain, 1, CALL_RESTART, .arg = SOCK_DGRAM },
-		{ "accept", SYS_accept, run_accept, make_listener, connect_to, 0, CALL_RESTART },
+		{ "accept", SYS_accept4, run_accept, make_listener, connect_to, 0, CALL_RESTART },
 		{ "read SO_RCVTIMEO", SYS_read, run_read, make_socketpair_timeout, feed, 1, CALL_EINTR },
 		{ "recv SO_RCVTIMEO", SYS_recvfrom, run_recv, make_socketpair_timeout, feed, 1, CALL_EINTR },
 		{ "write SO_SNDTIMEO", SYS_write, run_write, make_full_socketpair_timeout, drain, 1, CALL_EINTR },

@@ -325,7 +325,7 @@ static long run_semtimedop(struct call *c)
 {
 	struct sembuf op = { .sem_op = -1 };
 
-	return sys_ret(syscall(SYS_semtimedop, c->fd[0], &op, 1, &length));
+	return sys_ret(sys_semtimedop(c->fd[0], &op, 1, &length));
 }
 
 static void make_socket(struct call *c)
@@ -342,7 +342,7 @@ ROUNDTRIP(a_time_forgotten, .away = AWAY)
 		{ "epoll_wait", SYS_epoll_wait, run_epoll_wait, make_epoll, .want = 0, CALL_EINTR },
 		{ "epoll_pwait2", SYS_epoll_pwait2, run_epoll_pwait2, make_epoll, .want = 0, CALL_EINTR },
 		{ "sigtimedwait", SYS_rt_sigtimedwait, run_sigtimedwait, .want = -EAGAIN, CALL_EINTR },
-		{ "semtimedop", SYS_semtimedop, run_semtimedop, make_semaphore, .want = -EAGAIN, CALL_EINTR },
+		{ "semtimedop", NR_SEMTIMEDOP, run_semtimedop, make_semaphore, .want = -EAGAIN, CALL_EINTR },
 		{ "SO_RCVTIMEO", SYS_read, run_read, make_socket, .want = -EAGAIN, CALL_EINTR },
 	};
 
