@@ -259,6 +259,8 @@ static void mm_fields(struct mm_struct *mm, struct crk_rec_mm *rec)
 	rec->coredump_filter = crk_mm_dump_filter(mm);
 	if (crk_mm_thp_disabled(mm))
 		rec->flags |= CRK_MM_THP_DISABLE;
+	if (crk_mm_bottom_up(mm))
+		rec->flags |= CRK_MM_BOTTOM_UP;
 	if (mm->def_flags & VM_LOCKED)
 		rec->flags |= CRK_MM_LOCK_FUTURE;
 	if (mm->def_flags & VM_LOCKONFAULT)

@@ -186,6 +186,34 @@ static inline void crk_mm_thp_disable(struct mm_struct *mm, bool disable)
 		mm_flags_clear(MMF_DISABLE_THP_COMPLETELY, mm);
 }
 
+/* 529ce23a764f ("mm: switch mm->get_unmapped_area() to a flag") (v6.10): does mmap() look upwards, as it once did? */
+#ifdef MMF_TOPDOWN
+static inline bool crk_mm_bottom_up(const struct mm_struct *mm)
+{
+	return !mm_flags_test(MMF_TOPDOWN, mm);
+}
+
+static inline void crk_mm_set_bottom_up(struct mm_struct *mm, bool up)
+{
+	if (up)
+		mm_flags_clear(MMF_TOPDOWN, mm);
+	else
+		mm_flags_set(MMF_TOPDOWN, mm);
+}
+#else
+extern unsigned long crk_addr_arch_get_unmapped_area, crk_addr_arch_get_unmapped_area_topdown;	/* symbols.h */
+
+static inline bool crk_mm_bottom_up(const struct mm_struct *mm)
+{
+	return (unsigned long)mm->get_unmapped_area == crk_addr_arch_get_unmapped_area;
+}
+
+static inline void crk_mm_set_bottom_up(struct mm_struct *mm, bool up)
+{
+	mm->get_unmapped_area = (void *)(up ? crk_addr_arch_get_unmapped_area : crk_addr_arch_get_unmapped_area_topdown);
+}
+#endif
+
 /* ---- linux/posix-timers.h ---- */
 
 /* struct k_itimer: it_active became it_status, the sigqueue part of it (v6.14), the list an hlist (v6.12) */

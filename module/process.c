@@ -92,6 +92,7 @@ void crk_mm_set(const struct crk_rec_mm *in)
 	mm->mmap_base = in->mmap_base;
 	mm->mmap_legacy_base = in->mmap_legacy_base;
 	mm->task_size = in->task_size;
+	crk_mm_set_bottom_up(mm, in->flags & CRK_MM_BOTTOM_UP);
 	auxv_set(mm, in);
 	crk_arch.set_mm(mm, in);
 	mmap_write_unlock(mm);

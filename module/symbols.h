@@ -52,6 +52,15 @@ struct crk_symbol {
 #define crk_put_task_stack(t)	put_task_stack(t)
 #endif
 
+/* 529ce23a764f ("mm: switch mm->get_unmapped_area() to a flag") (v6.10) */
+#ifdef MMF_TOPDOWN
+#define CRK_LAYOUT_SYMBOLS(ADDR)
+#else
+#define CRK_LAYOUT_SYMBOLS(ADDR)								\
+	ADDR(arch_get_unmapped_area, "CONFIG_MMU",	"processes whose mmap looks upwards")	\
+	ADDR(arch_get_unmapped_area_topdown, "CONFIG_MMU", "processes whose mmap looks downwards")
+#endif
+
 #define CRK_SYMBOLS(NEED, WANT, ADDR, SEEK)							\
 	CRK_STACK_SYMBOLS(NEED)									\
 	NEED(ptrace_may_access,	"CONFIG_MMU",		"dump: access check")			\
@@ -64,6 +73,7 @@ struct crk_symbol {
 	NEED(cgroup_leave_frozen, "CONFIG_CGROUPS",	"restore: parents asleep in vfork")	\
 	NEED(ptrace_notify,	"CONFIG_MMU",		"restore: tracees")			\
 	NEED(send_sig_info,	"CONFIG_MMU",		"restore: tracees")			\
+	CRK_LAYOUT_SYMBOLS(ADDR)								\
 	WANT(user_enable_single_step, "CONFIG_MMU",	"restore of tracees that single-step")	\
 	ADDR(do_no_restart_syscall, "CONFIG_MMU",	"restart blocks")			\
 	ADDR(hrtimer_nanosleep_restart, "CONFIG_MMU",	"restart blocks of nanosleep")		\

@@ -382,6 +382,7 @@ struct crk_rec_creds {
 #define CRK_MM_LOCK_FUTURE	(1U << 5)	/* mlockall(MCL_FUTURE) */
 #define CRK_MM_LOCK_ONFAULT	(1U << 6)
 #define CRK_MM_NEVER_MERGE	(1U << 7)
+#define CRK_MM_BOTTOM_UP	(1U << 16)	/* mmap looks upwards from @mmap_legacy_base: ADDR_COMPAT_LAYOUT, … */
 
 /**
  * struct crk_rec_mm - CRK_REC_MM: an address space without its mappings

@@ -41,6 +41,8 @@ CRK_X86_SYSCALL(exit);
 	NEED(__x64_sys_exit,	"CONFIG_MMU",		"restore: leaders that have exited")	\
 	WANT(__x64_sys_shmat,	"CONFIG_SYSVIPC",	"restore of SysV shared memory")	\
 	WANT(__x64_sys_mseal,	"CONFIG_64BIT",		"restore of sealed mappings")		\
+	SEEK(elf_format,	"CONFIG_KALLSYMS_ALL",	"core dumps of the right class when helper and process differ") \
+	SEEK(compat_elf_format,	"CONFIG_KALLSYMS_ALL",	"core dumps of 32-bit processes as 32-bit files") \
 	NEED(do_arch_prctl_64,	"CONFIG_CHECKPOINT_RESTORE", "restore: the vDSO")
 
 CRK_ARCH_SYMBOLS(CRK_SYMBOL_DECLARE_CALL, CRK_SYMBOL_DECLARE_CALL, CRK_SYMBOL_DECLARE_ADDR, CRK_SYMBOL_DECLARE_ADDR)

@@ -4,6 +4,7 @@
  * set may hold, the order of the sets, the interrupted system call, the vDSO, system calls from inside the kernel.
  * README says where the kernel keeps what, and why the order is as it is.
  */
+#include <linux/binfmts.h>
 #include <linux/elf.h>
 #include <linux/errno.h>
 #include <linux/regset.h>
@@ -22,7 +23,8 @@
 #include "arch.h"
 
 #define CRK_MM_KNOWN	(CRK_MM_COMPAT | CRK_MM_X32 | CRK_MM_VSYSCALL | CRK_MM_UPROBE_IA32 | CRK_MM_THP_DISABLE | \
-			 CRK_MM_LOCK_FUTURE | CRK_MM_LOCK_ONFAULT | CRK_MM_NEVER_MERGE)
+			 CRK_MM_LOCK_FUTURE | CRK_MM_LOCK_ONFAULT | CRK_MM_NEVER_MERGE | \
+			 CRK_MM_BOTTOM_UP)
 
 /* ---- processes ---- */
 
@@ -57,6 +59,15 @@ static void context_flag_set(struct mm_struct *mm, int flag, bool on)
 		mm->context.flags &= ~crk_x86_context_mask(flag);
 }
 
+/* exec's loader of the program, which writes its core dumps */
+static void set_loader(bool narrow)
+{
+	unsigned long format = narrow ? crk_addr(compat_elf_format) : crk_addr(elf_format);
+
+	if (format)
+		set_binfmt((struct linux_binfmt *)format);
+}
+
 /* after crk_x86_enter_abi(), whose idea of these flags depends on the kernel */
 void crk_x86_set_mm(struct mm_struct *mm, const struct crk_rec_mm *in)
 {
@@ -64,6 +75,7 @@ void crk_x86_set_mm(struct mm_struct *mm, const struct crk_rec_mm *in)
 	mm->mmap_compat_legacy_base = in->mmap_compat_legacy_base;
 	if (!in->vdso)
 		mm->context.vdso = NULL;	/* the helper's is not there any more */
+	set_loader(in->flags & (CRK_MM_COMPAT | CRK_MM_X32));
 	context_flag_set(mm, MM_CONTEXT_HAS_VSYSCALL, in->flags & CRK_MM_VSYSCALL);
 	context_flag_set(mm, MM_CONTEXT_UPROBE_IA32, in->flags & CRK_MM_UPROBE_IA32);
 }
