@@ -6,10 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "files_restore.h"
+#include "raw_calls.h"
 #include "restore.h"
 
 /* ---- in the restored process ---- */
@@ -173,11 +173,11 @@ static int owner_set(int fd, const FownEntry *fown)
 	if (!fown->pid)
 		return 0;
 	/* the raw calls: this thread alone */
-	if (other && syscall(SYS_setresuid, fown->uid, fown->euid, uid))
+	if (other && syscall(SYS_SETRESUID, fown->uid, fown->euid, uid))
 		return -errno;
 	if (fcntl(fd, F_SETOWN_EX, &owner))
 		err = -errno;
-	if (other && syscall(SYS_setresuid, uid, euid, euid))
+	if (other && syscall(SYS_SETRESUID, uid, euid, euid))
 		return -errno;
 	return err;
 }

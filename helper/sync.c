@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "raw_calls.h"
 #include "restore.h"
 
 /* how long nothing may happen before the coordinator looks whether somebody died */
@@ -22,14 +23,14 @@ static int futex_wait(uint32_t *word, uint32_t seen, unsigned int timeout_ms)
 {
 	struct timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
 
-	if (syscall(SYS_futex, word, FUTEX_WAIT, seen, timeout_ms ? &ts : NULL, NULL, 0) < 0)
+	if (syscall(SYS_FUTEX, word, FUTEX_WAIT, seen, timeout_ms ? &ts : NULL, NULL, 0) < 0)
 		return -errno;
 	return 0;
 }
 
 static void futex_wake(uint32_t *word)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	syscall(SYS_FUTEX, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 static uint32_t load(const uint32_t *word)

@@ -145,7 +145,7 @@ static int inode_dump(struct crk_dump *d, const struct crk_dfile *f, uint32_t id
 	e.inode_id = id;
 	e.has_mode = true;
 	e.mode = f->st.st_mode & 07777;
-	if (fs.f_type == HUGETLBFS_MAGIC) {
+	if ((uint32_t)fs.f_type == HUGETLBFS_MAGIC) {
 		e.has_hugetlb_flag = true;
 		e.hugetlb_flag = MFD_HUGETLB | (uint32_t)__builtin_ctzll(fs.f_bsize) << MAP_HUGE_SHIFT;
 	}

@@ -8,24 +8,9 @@
 #include <linux/securebits.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 
+#include "../raw_calls.h"
 #include "task.h"
-
-/* 32-bit architectures with 16-bit ids kept those calls under the plain names */
-#ifdef SYS_setresuid32
-#define SYS_SETRESUID	SYS_setresuid32
-#define SYS_SETRESGID	SYS_setresgid32
-#define SYS_SETFSUID	SYS_setfsuid32
-#define SYS_SETFSGID	SYS_setfsgid32
-#define SYS_SETGROUPS	SYS_setgroups32
-#else
-#define SYS_SETRESUID	SYS_setresuid
-#define SYS_SETRESGID	SYS_setresgid
-#define SYS_SETFSUID	SYS_setfsuid
-#define SYS_SETFSGID	SYS_setfsgid
-#define SYS_SETGROUPS	SYS_setgroups
-#endif
 
 #define CAP_WORDS	_LINUX_CAPABILITY_U32S_3
 

@@ -65,6 +65,7 @@ deb_arch()
 {
 	case $1 in
 	x86_64)	echo amd64 ;;
+	i686)	echo i386 ;;
 	arm)	echo armhf ;;
 	arm64)	echo arm64 ;;
 	*)	die "no such architecture: $1" ;;
@@ -634,19 +635,51 @@ build_module()
 	objcopy --strip-debug "$dir/crk.ko" "$out"
 }
 
-build_helper()
+make_libs()
 {
-	quietly "build of crkhelper" make -C "$CRK_TOP/helper" -j2 || return
-	cp "$CRK_TOP/helper/crkhelper" "$1"
+	local deb dir=$2
+
+	[ ! -e "$dir" ] || return 0
+	deb=$(deb_arch "$1")
+	need_apt bookworm "$deb" || return
+	say "fetching the libraries that crkhelper is linked with for $1, once"
+	rm -rf "$dir".new.*
+	mkdir -p "$dir.new.$$"
+	usr_merge "$dir.new.$$"
+	fetch bookworm "$deb" "$dir.new.$$" libprotobuf-c-dev libxxhash-dev || return
+	mv "$dir.new.$$" "$dir"
 }
 
-# need_crk DIR HELPER: puts crk.ko and, if HELPER, crkhelper, as far as there are sources, into DIR
+# need_libs ABI: sets LIBS, a tree with the headers and libraries that crkhelper needs besides the C library
+need_libs()
+{
+	LIBS=$CRK_CACHE/libs-$1
+	[ -e "$LIBS" ] || with_lock "libs-$1" make_libs "$1" "$LIBS"
+}
+
+# build_helper OUT ABI
+build_helper()
+{
+	local triplet
+
+	if [ "$2" = x86_64 ]; then
+		quietly "build of crkhelper" make -C "$CRK_TOP/helper" -j2 || return
+		cp "$CRK_TOP/helper/crkhelper" "$1"
+		return
+	fi
+	need_libs "$2" || return
+	triplet=$2-linux-gnu
+	quietly "build of crkhelper for $2" make -C "$CRK_TOP/helper" -j2 CROSS="$triplet-" SYSROOT="$LIBS" || return
+	cp "$CRK_TOP/helper/build-$triplet/crkhelper" "$1"
+}
+
+# need_crk DIR HELPER: puts crk.ko and, if HELPER, crkhelper of that ABI, as far as there are sources, into DIR
 need_crk()
 {
 	if [ -e "$CRK_TOP/module/main.c" ]; then
 		with_lock "build-$KERNEL_RELEASE-$CRK_TREE" build_module "$1/crk.ko" || return
 	fi
 	if [ "$2" ] && [ -e "$CRK_TOP/helper/Makefile" ]; then
-		with_lock "build-helper-$CRK_TREE" build_helper "$1/crkhelper" || return
+		with_lock "build-helper-$CRK_TREE" build_helper "$1/crkhelper" "$2" || return
 	fi
 }
