@@ -15,6 +15,8 @@
  * @core_fill: registers of a thread's records into the thread info of @core, allocated for free_unpacked(), as CRIU
  *	keeps them: an interrupted system call is about to begin again, or has ended with EINTR
  * @cpu_flags: words of /proc/cpuinfo's "flags" or "Features" that programs choose their instructions by, NULL at the end
+ * @call_by: getpid() by a CRK_ABI_* other than the helper's own, in a process that may die of it; its result; NULL
+ *	if the helper cannot make such calls
  * @clone_thread: clone3() of a thread that runs @fn(@arg) on the stack in @args; its tid or negative errno
  */
 struct crk_host_ops {
@@ -22,6 +24,7 @@ struct crk_host_ops {
 	bool (*owns)(uint32_t machine);
 	int (*core_fill)(CoreEntry *core, const struct crk_rec *recs, size_t len);
 	const char *const *cpu_flags;
+	long (*call_by)(uint32_t abi);
 	long (*clone_thread)(void *args, size_t size, void (*fn)(void *), void *arg);
 };
 

@@ -296,6 +296,10 @@ int crk_cgroup_kill(int cgroup_fd);			/* cgroup.kill, waits until it is empty */
 int crk_cgroup_freeze(int cgroup_fd, bool freeze);	/* plain cgroup.freeze, waits for "frozen 1" when freezing */
 int crk_cgroup_remove(const char *path);
 
+/* ---- what works here (probe.c) ---- */
+
+bool crk_abi_works(uint32_t abi);			/* calls by a CRK_ABI_*: the kernel may have them and not allow them */
+
 /* ---- subcommands; return the exit status ---- */
 
 int crk_cmd_dump(const struct crk_opts *opts);

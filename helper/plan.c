@@ -282,12 +282,70 @@ static int check_cpu(struct crk_rst *r)
 	return -EOPNOTSUPP;
 }
 
+/* what @info's kernel lacks for a thread, as a word; the ABIs it needs besides the native one are added to @abis */
+static const char *thread_lacks(const struct crk_info *info, const struct crk_rec_task *head,
+				const struct crk_rec_thread *t, const struct crk_rec_mm *mm, uint32_t *abis)
+{
+	uint32_t mm_flags = mm ? mm->flags : 0;
+
+	if (head->machine != info->out_machine || t->syscall_abi == CRK_ABI_COMPAT || mm_flags & CRK_MM_COMPAT) {
+		if (!(info->out_features & CRK_FEAT_COMPAT))
+			return "32-bit tasks";
+		*abis |= 1U << CRK_ABI_COMPAT;
+	}
+	if (t->syscall_abi == CRK_ABI_X32 || mm_flags & CRK_MM_X32) {
+		if (!(info->out_features & CRK_FEAT_X32))
+			return "x32 tasks";
+		*abis |= 1U << CRK_ABI_X32;
+	}
+	if (t->rseq && !(info->out_features & CRK_FEAT_RSEQ))
+		return "restartable sequences";
+	if (t->rseq && t->rseq_len != 32 && !(info->out_features & CRK_FEAT_RSEQ_LEN))
+		return "rseq areas larger than 32 bytes";
+	return NULL;
+}
+
+/* may be built in, and switched off by the kernel's command line */
+static int check_abis(const struct crk_rproc *p, uint32_t abis)
+{
+	if (abis & 1U << CRK_ABI_COMPAT && !crk_abi_works(CRK_ABI_COMPAT))
+		return crk_fail(-EOPNOTSUPP, "pid %d (%s): 32-bit tasks are switched off: boot with ia32_emulation=1",
+				p->pid, crk_rproc_comm(p));
+	if (abis & 1U << CRK_ABI_X32 && !crk_abi_works(CRK_ABI_X32))
+		return crk_fail(-EOPNOTSUPP, "pid %d (%s): x32 tasks are switched off: boot with syscall.x32=y", p->pid,
+				crk_rproc_comm(p));
+	return 0;
+}
+
+static int check_threads(const struct crk_rproc *p, const struct crk_info *info, uint32_t *abis)
+{
+	const struct crk_rec_mm *mm = crk_rec_find(p->threads[0].recs, p->threads[0].recs_len, CRK_REC_MM, NULL);
+	size_t i;
+
+	for (i = 0; i < p->nr_threads; i++) {
+		const struct crk_rec_task *head = (const void *)p->threads[i].recs;
+		const struct crk_rec_thread *t = crk_rec_find(p->threads[i].recs, p->threads[i].recs_len,
+							      CRK_REC_THREAD, NULL);
+		const char *what;
+
+		if (head->flags & CRK_TASK_DEAD)
+			continue;
+		if (!t)
+			return crk_fail(-EBADMSG, "crk-core-%d.img has no record of the thread", p->threads[i].tid);
+		what = thread_lacks(info, head, t, mm, abis);
+		if (what)
+			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: this kernel has no %s", p->pid,
+					crk_rproc_comm(p), p->threads[i].tid, what);
+	}
+	return 0;
+}
+
 static int check_kernel(struct crk_rst *r)
 {
 	const CrkInventoryEntry *inv = crk_imgdir_inventory(r->dir);
 	struct crk_info info = {};
 	const struct crk_rproc *p;
-	size_t i;
+	uint32_t known = 0;
 	int ret;
 
 	ret = crk_dev_info(r->dev, &info);
@@ -299,31 +357,15 @@ static int check_kernel(struct crk_rst *r)
 	if (inv->page_size != info.out_page_size)
 		return crk_fail(-EOPNOTSUPP, "the images are of %u-byte pages, this kernel has %u", inv->page_size,
 				info.out_page_size);
-	for (p = r->procs; p < r->procs + r->nr_procs; p++) {
-		for (i = 0; i < p->nr_threads && !p->zombie; i++) {
-			const struct crk_rec_task *head = (const void *)p->threads[i].recs;
-			const struct crk_rec_thread *t = crk_rec_find(p->threads[i].recs, p->threads[i].recs_len,
-								      CRK_REC_THREAD, NULL);
-			const char *what = NULL;
+	for (p = r->procs; p < r->procs + r->nr_procs && !ret; p++) {
+		uint32_t abis = 0;
 
-			if (head->flags & CRK_TASK_DEAD)
-				continue;
-			if (!t)
-				return crk_fail(-EBADMSG, "crk-core-%d.img has no record of the thread", p->threads[i].tid);
-			if (head->machine != info.out_machine && !(info.out_features & CRK_FEAT_COMPAT))
-				what = "32-bit tasks";
-			else if (t->syscall_abi == CRK_ABI_X32 && !(info.out_features & CRK_FEAT_X32))
-				what = "x32 tasks";
-			else if (t->rseq && !(info.out_features & CRK_FEAT_RSEQ))
-				what = "restartable sequences";
-			else if (t->rseq && t->rseq_len != 32 && !(info.out_features & CRK_FEAT_RSEQ_LEN))
-				what = "rseq areas larger than 32 bytes";
-			if (what)
-				return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: this kernel has no %s", p->pid,
-						crk_rproc_comm(p), p->threads[i].tid, what);
-		}
+		if (p->zombie)
+			continue;
+		ret = check_threads(p, &info, &abis) ?: check_abis(p, abis & ~known);
+		known |= abis;
 	}
-	return 0;
+	return ret;
 }
 
 /* ---- pids ---- */

@@ -11,12 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../arch/host.h"
 #include "helper.h"
 
 #ifndef PR_TIMER_CREATE_RESTORE_IDS
@@ -90,9 +92,39 @@ static int probe_rseq(const struct probe_ctx *ctx, char *why, size_t size)
 	return probe_feature(ctx, CRK_FEAT_RSEQ, why, size);
 }
 
+bool crk_abi_works(uint32_t abi)
+{
+	pid_t pid;
+	int status;
+
+	if (!crk_host->call_by)
+		return true;
+	pid = fork();
+	if (!pid) {
+		setrlimit(RLIMIT_CORE, &(struct rlimit){});
+		_exit(crk_host->call_by(abi) == getpid() ? 0 : 1);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
+}
+
 static int probe_compat(const struct probe_ctx *ctx, char *why, size_t size)
 {
-	return probe_feature(ctx, CRK_FEAT_COMPAT, why, size);
+	if (!probe_feature(ctx, CRK_FEAT_COMPAT, why, size))
+		return PROBE_NO;
+	if (crk_abi_works(CRK_ABI_COMPAT))
+		return PROBE_YES;
+	snprintf(why, size, "the kernel was booted with ia32_emulation=0");
+	return PROBE_NO;
+}
+
+static int probe_x32(const struct probe_ctx *ctx, char *why, size_t size)
+{
+	if (!probe_feature(ctx, CRK_FEAT_X32, why, size))
+		return PROBE_NO;
+	if (crk_abi_works(CRK_ABI_X32))
+		return PROBE_YES;
+	snprintf(why, size, "the kernel was booted without syscall.x32=y");
+	return PROBE_NO;
 }
 
 static int probe_shmat(const struct probe_ctx *ctx, char *why, size_t size)
@@ -159,6 +191,7 @@ static const struct probe probes[] = {
 	{ "rseq", false, probe_rseq, "programs with restartable sequences (glibc 2.35 and newer)" },
 	{ "SysV shm attach", false, probe_shmat, "programs with SysV shared memory" },
 	{ "32-bit tasks", false, probe_compat, "32-bit programs" },
+	{ "x32 tasks", false, probe_x32, "x32 programs" },
 	{ "timer ids", false, probe_timer_ids, "fast restore of POSIX timers with high ids" },
 	{ "names of memory", false, probe_anon_name, "names given by PR_SET_VMA_ANON_NAME" },
 };

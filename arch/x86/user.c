@@ -257,12 +257,31 @@ __asm__ (
 );
 #endif
 
+/* ---- other ABIs ---- */
+
+#ifdef __x86_64__
+#define X32_GETPID	(0x40000000 | 39)
+#define I386_GETPID	20
+
+static long x86_call_by(uint32_t abi)
+{
+	long ret = abi == CRK_ABI_X32 ? X32_GETPID : I386_GETPID;
+
+	if (abi == CRK_ABI_X32)
+		__asm__ volatile ("syscall" : "+a" (ret) : : "rcx", "r11", "memory");
+	else
+		__asm__ volatile ("int $0x80" : "+a" (ret) : : "r8", "r9", "r10", "r11", "memory");
+	return ret;
+}
+#endif
+
 const struct crk_host_ops crk_host_x86 = {
 	.name		= "x86_64",
 	.owns		= x86_owns,
 	.core_fill	= x86_core_fill,
 	.cpu_flags	= x86_cpu_flags,
 #ifdef __x86_64__
+	.call_by	= x86_call_by,
 	.clone_thread	= crk_x86_clone_thread,
 #endif
 };
