@@ -238,6 +238,21 @@ static void auxv_get(struct mm_struct *mm, struct crk_rec_mm *rec)
 	rec->nr_auxv = i;
 }
 
+/* a registration is in force when the kernel calls it ready */
+static u32 mm_barriers(const struct mm_struct *mm)
+{
+#ifdef CONFIG_MEMBARRIER
+	int state = atomic_read(&mm->membarrier_state);
+
+	return (state & MEMBARRIER_STATE_GLOBAL_EXPEDITED_READY ? CRK_MM_BARRIER_GLOBAL : 0) |
+	       (state & MEMBARRIER_STATE_PRIVATE_EXPEDITED_READY ? CRK_MM_BARRIER_PRIVATE : 0) |
+	       (state & MEMBARRIER_STATE_PRIVATE_EXPEDITED_SYNC_CORE_READY ? CRK_MM_BARRIER_SYNC_CORE : 0) |
+	       (state & MEMBARRIER_STATE_PRIVATE_EXPEDITED_RSEQ_READY ? CRK_MM_BARRIER_RSEQ : 0);
+#else
+	return 0;
+#endif
+}
+
 static void mm_fields(struct mm_struct *mm, struct crk_rec_mm *rec)
 {
 	spin_lock(&mm->arg_lock);
@@ -261,6 +276,15 @@ static void mm_fields(struct mm_struct *mm, struct crk_rec_mm *rec)
 		rec->flags |= CRK_MM_THP_DISABLE;
 	if (crk_mm_bottom_up(mm))
 		rec->flags |= CRK_MM_BOTTOM_UP;
+	if (crk_mm_thp_advised(mm))
+		rec->flags |= CRK_MM_THP_ADVISED;
+	if (crk_mm_merge_any(mm))
+		rec->flags |= CRK_MM_MERGE_ANY;
+	if (crk_mm_mdwe(mm))
+		rec->flags |= CRK_MM_MDWE;
+	if (crk_mm_mdwe_no_inherit(mm))
+		rec->flags |= CRK_MM_MDWE_NO_INHERIT;
+	rec->flags |= mm_barriers(mm);
 	if (mm->def_flags & VM_LOCKED)
 		rec->flags |= CRK_MM_LOCK_FUTURE;
 	if (mm->def_flags & VM_LOCKONFAULT)
@@ -271,6 +295,7 @@ static int mm_capture(struct task_struct *t, struct crk_out *out)
 {
 	struct crk_rec_mm *rec = out_rec(out, CRK_REC_MM, sizeof(*rec));
 	struct mm_struct *mm;
+	int ret = 0;
 
 	if (!rec)
 		return -ENOMEM;
@@ -285,8 +310,10 @@ static int mm_capture(struct task_struct *t, struct crk_out *out)
 	crk_arch.get_mm(mm, rec);
 	auxv_get(mm, rec);
 	mmap_read_unlock(mm);
+	if (crk_arch.capture_mm)
+		ret = crk_arch.capture_mm(mm, out);
 	mmput(mm);
-	return 0;
+	return ret;
 }
 
 /* the leader may have exited before the other threads: then one of them knows the mm */
@@ -315,8 +342,10 @@ static int one_capture(struct crk_job *job, u32 i, struct crk_out *out)
 		return ret;
 	if (e->stack) {
 		ret = thread_capture(e, out) ?: crk_capture_trace(e->task, out);
-		if (!ret)
-			ret = regsets_capture(e->task, out);
+		ret = ret ?: crk_capture_settings(e->task, out);
+		ret = ret ?: regsets_capture(e->task, out);
+		if (!ret && crk_arch.capture_thread)
+			ret = crk_arch.capture_thread(e->task, out);
 	}
 	if (!ret && (leader || e->stack))
 		ret = creds_capture(job, e->task, out);

@@ -214,6 +214,54 @@ static inline void crk_mm_set_bottom_up(struct mm_struct *mm, bool up)
 }
 #endif
 
+static inline bool crk_mm_thp_advised(const struct mm_struct *mm)
+{
+#ifdef MMF_DISABLE_THP_EXCEPT_ADVISED
+	return mm_flags_test(MMF_DISABLE_THP_EXCEPT_ADVISED, mm);
+#else
+	return false;
+#endif
+}
+
+/* prctl(PR_SET_MEMORY_MERGE): d7597f59d1d3 ("mm: add new api to enable ksm per process") (v6.4) */
+static inline bool crk_mm_merge_any(const struct mm_struct *mm)
+{
+#ifdef MMF_VM_MERGE_ANY
+	return mm_flags_test(MMF_VM_MERGE_ANY, mm);
+#else
+	return false;
+#endif
+}
+
+/* prctl(PR_SET_MDWE): b507808ebce2 ("mm: implement memory-deny-write-execute as a prctl") (v6.3) */
+#ifdef MMF_HAS_MDWE
+#define CRK_HAVE_MDWE		1
+#define crk_mm_mdwe(mm)		mm_flags_test(MMF_HAS_MDWE, mm)
+#else
+#define CRK_HAVE_MDWE		0
+#define crk_mm_mdwe(mm)		false
+#endif
+
+/* 24e41bf8a6b4 ("mm: add a NO_INHERIT flag to the PR_SET_MDWE prctl") (v6.7) */
+#ifdef MMF_HAS_MDWE_NO_INHERIT
+#define CRK_HAVE_MDWE_NO_INHERIT	1
+#define crk_mm_mdwe_no_inherit(mm)	mm_flags_test(MMF_HAS_MDWE_NO_INHERIT, mm)
+#else
+#define CRK_HAVE_MDWE_NO_INHERIT	0
+#define crk_mm_mdwe_no_inherit(mm)	false
+#endif
+
+static inline void crk_mm_set_mdwe(struct mm_struct *mm, bool no_inherit)
+{
+#ifdef MMF_HAS_MDWE
+	mm_flags_set(MMF_HAS_MDWE, mm);
+#endif
+#ifdef MMF_HAS_MDWE_NO_INHERIT
+	if (no_inherit)
+		mm_flags_set(MMF_HAS_MDWE_NO_INHERIT, mm);
+#endif
+}
+
 /* ---- linux/posix-timers.h ---- */
 
 /* struct k_itimer: it_active became it_status, the sigqueue part of it (v6.14), the list an hlist (v6.12) */

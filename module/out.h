@@ -22,6 +22,9 @@ void *crk_out_add(struct crk_out *out, u32 type, size_t size);
  */
 int crk_capture_signals(struct crk_job *job, struct task_struct *t, bool process, struct crk_out *out);
 
+/* settings.c */
+int crk_capture_settings(struct task_struct *t, struct crk_out *out);
+
 /* stop.c */
 void crk_stop_get(struct task_struct *t, struct crk_rec_thread *rec);
 int crk_capture_stop(struct task_struct *leader, struct crk_out *out);

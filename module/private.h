@@ -29,6 +29,7 @@ enum crk_job_state {
 };
 
 struct crk_frozen;		/* freeze.c: what a dump holds */
+struct crk_out;			/* out.h: the buffer of a capture */
 struct crk_gate;		/* threads.c: what a restore holds */
 
 /**
@@ -132,6 +133,9 @@ struct crk_arch_ops {
 	/* fills flags, vdso, mmap bases and what else is the architecture's */
 	void (*get_mm)(struct mm_struct *mm, struct crk_rec_mm *out);
 	u32 (*get_action_abi)(unsigned long sa_flags);	/* CRK_ACTION_* */
+	/* CRK_REC_ARCH records of a frozen thread, and of an address space (mmap lock not held); NULL: none */
+	int (*capture_thread)(struct task_struct *t, struct crk_out *out);
+	int (*capture_mm)(struct mm_struct *mm, struct crk_out *out);
 	/* the other way; check functions run before anything is changed */
 	int (*check_mm)(const struct crk_rec_mm *in, struct crk_log *log);
 	void (*set_mm)(struct mm_struct *mm, const struct crk_rec_mm *in);	/* mmap lock held for writing */
@@ -144,6 +148,9 @@ struct crk_arch_ops {
 	/* @t is parked and off its CPU: make task_user_regset_view(t) the view of @machine */
 	void (*set_prepare)(struct task_struct *t, u32 machine);
 	int (*set_order)(u32 note);		/* sets with a lower number are applied first; NULL: any order */
+	/* CRK_REC_ARCH, of the right length; @t is parked, and has its register sets when it gets these.  NULL: none */
+	int (*check_record)(const struct crk_rec_arch *in, struct crk_log *log);
+	int (*set_record)(struct task_struct *t, const struct crk_rec_arch *in);
 	/* current at the gate, after all sets: rseq, TLS words, and arrange for the interrupted call to be restarted */
 	void (*set_finish)(const struct crk_rec_thread *in);
 	/* system calls in current's context; negative errno or the result */

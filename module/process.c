@@ -51,6 +51,11 @@ int crk_mm_check(const struct crk_rec_mm *in, struct crk_log *log)
 	if (in->mmap_base > TASK_SIZE_MAX || in->mmap_legacy_base > TASK_SIZE_MAX)
 		return crk_log(log, -EINVAL, "mappings from %#llx or %#llx are beyond all address spaces",
 			       in->mmap_base, in->mmap_legacy_base);
+	if (in->flags & CRK_MM_MDWE_NO_INHERIT && !(in->flags & CRK_MM_MDWE))
+		return crk_log(log, -EINVAL, "address space: flags %#x", in->flags);
+	if ((in->flags & CRK_MM_MDWE && !CRK_HAVE_MDWE) ||
+	    (in->flags & CRK_MM_MDWE_NO_INHERIT && !CRK_HAVE_MDWE_NO_INHERIT))
+		return crk_log(log, -EOPNOTSUPP, "this kernel can't keep memory from becoming executable (MDWE)");
 	if (in->start_code > in->end_code || in->start_data > in->end_data || in->start_brk > in->brk ||
 	    in->arg_start > in->arg_end || in->env_start > in->env_end)
 		return crk_log(log, -EINVAL, "a section of the address space ends before it begins");
@@ -95,6 +100,8 @@ void crk_mm_set(const struct crk_rec_mm *in)
 	crk_mm_set_bottom_up(mm, in->flags & CRK_MM_BOTTOM_UP);
 	auxv_set(mm, in);
 	crk_arch.set_mm(mm, in);
+	if (in->flags & CRK_MM_MDWE)	/* can't be taken back, so that it is never cleared here */
+		crk_mm_set_mdwe(mm, in->flags & CRK_MM_MDWE_NO_INHERIT);
 	mmap_write_unlock(mm);
 }
 

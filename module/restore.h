@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Types that the files of the restore half share: the gate, the tasks that wait behind it, and the memory program that
- * a process runs before it waits.  Nothing outside gate.c, threads.c, set.c, stop.c, ptrace.c, vfork.c,
- * program.c, ops.c, fill.c, process.c, timers.c and records.c needs them.
+ * a process runs before it waits.  Nothing outside gate.c, threads.c, set.c, settings.c, stop.c,
+ * ptrace.c, vfork.c, program.c, ops.c, fill.c, process.c, timers.c and records.c needs them.
  */
 #ifndef _CRK_RESTORE_H
 #define _CRK_RESTORE_H
@@ -119,6 +119,7 @@ struct crk_tracee {
  * @ready: has its state
  * @let_go: went through the open gate
  * @state: what CRK_IOC_SET gave; applied by the task itself when it leaves
+ * @settings: the same
  * @stop: the same, of a leader: job control of its process
  * @dead: a leader that had exited, with @exit_code
  * @pdeath_signal: kept for it while leaders exit
@@ -145,6 +146,7 @@ struct crk_parked {
 	bool ready;
 	bool let_go;
 	struct crk_rec_thread state;
+	struct crk_rec_settings settings;
 	struct crk_rec_stop stop;
 	bool dead;
 	u32 exit_code;
@@ -258,6 +260,10 @@ void crk_tracees_finish(struct crk_gate *gate);
 bool crk_trace_is_held(const struct crk_parked *p);
 void crk_trace_go(struct crk_parked *p);		/* current, through the gate with all its state */
 void crk_trace_syscall_exit(void);			/* current, whose system call was finished by us */
+
+/* settings.c */
+int crk_settings_check(const struct crk_rec_settings *in, struct crk_log *log);
+void crk_settings_set(const struct crk_rec_settings *in);	/* current, through the gate */
 
 /* stop.c */
 int crk_stop_check(const struct crk_rec_stop *in, struct crk_log *log);

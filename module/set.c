@@ -18,6 +18,7 @@
 #include "restore.h"
 
 #define CRK_MAX_SETS	32	/* more than any view has */
+#define CRK_MAX_ARCH	8	/* more than there are kinds of */
 
 /* the records of one thread */
 struct thread_recs {
@@ -25,10 +26,13 @@ struct thread_recs {
 	struct crk_rec_thread thread;
 	struct crk_rec_stop stop;
 	struct crk_rec_trace trace;
+	struct crk_rec_settings settings;
 	bool has_thread;
 	bool has_trace;
 	u32 nr_sets;
+	u32 nr_arch;
 	const struct crk_rec_regset *sets[CRK_MAX_SETS];
+	const struct crk_rec_arch *arch[CRK_MAX_ARCH];
 };
 
 /* ---- reading ---- */
@@ -39,6 +43,16 @@ static int regset_rec_check(const struct crk_rec *rec, struct crk_log *log)
 
 	if (rec->size < sizeof(*set) || set->len > rec->size - sizeof(*set))
 		return crk_log(log, -EINVAL, "record of a register set of %u bytes is too short", rec->size);
+	return 0;
+}
+
+static int arch_rec_add(struct thread_recs *tr, const struct crk_rec_arch *rec, struct crk_log *log)
+{
+	if (rec->rec.size < sizeof(*rec) || rec->len > rec->rec.size - sizeof(*rec))
+		return crk_log(log, -EINVAL, "record of the architecture of %u bytes is too short", rec->rec.size);
+	if (tr->nr_arch == CRK_MAX_ARCH)
+		return crk_log(log, -EINVAL, "tid %d: too many records of the architecture", tr->task.tid);
+	tr->arch[tr->nr_arch++] = rec;
 	return 0;
 }
 
@@ -65,6 +79,11 @@ static int thread_rec_add(struct thread_recs *tr, const struct crk_rec *rec, str
 	case CRK_REC_TRACE:
 		tr->has_trace = true;
 		return crk_rec_get(rec, &tr->trace, sizeof(tr->trace), log) ?: crk_trace_check(&tr->trace, log);
+	case CRK_REC_SETTINGS:
+		return crk_rec_get(rec, &tr->settings, sizeof(tr->settings), log) ?:
+		       crk_settings_check(&tr->settings, log);
+	case CRK_REC_ARCH:
+		return arch_rec_add(tr, (const void *)rec, log);
 	default:
 		return 0;		/* of the process, or of a newer dump */
 	}
@@ -83,9 +102,11 @@ static int thread_recs_get(const void *recs, u64 len, u64 *pos, struct thread_re
 		return crk_log(log, -EINVAL, "the records of a thread begin with record type %u, not with its task",
 			       rec->type);
 	tr->nr_sets = 0;
+	tr->nr_arch = 0;
 	tr->has_thread = false;
 	tr->has_trace = false;
 	memset(&tr->stop, 0, sizeof(tr->stop));
+	memset(&tr->settings, 0, sizeof(tr->settings));
 	ret = crk_rec_get(rec, &tr->task, sizeof(tr->task), log);
 	for (next = *pos; !ret; *pos = next) {
 		rec = crk_rec_next(recs, len, &next, log);
@@ -125,7 +146,7 @@ static int thread_check(const struct thread_recs *tr, struct crk_log *log)
 	int ret;
 
 	if (in->flags & ~(CRK_THREAD_RESTORE_MASK | CRK_THREAD_COMPAT | CRK_THREAD_ADDR32 | CRK_THREAD_KEYRING |
-			  CRK_THREAD_STOPPED | CRK_THREAD_STOPPING))
+			  CRK_THREAD_STOPPED | CRK_THREAD_STOPPING | CRK_THREAD_NO_TSC | CRK_THREAD_NO_CPUID))
 		return crk_log(log, -EINVAL, "tid %d: unknown flags %#x", tid, in->flags);
 	if (in->altstack_flags & ~(SS_ONSTACK | SS_DISABLE | SS_AUTODISARM))
 		return crk_log(log, -EINVAL, "tid %d: unknown signal stack flags %#x", tid, in->altstack_flags);
@@ -188,6 +209,22 @@ static int sets_check(const struct thread_recs *tr, struct task_struct *t, struc
 		has_regs |= set->note == NT_PRSTATUS;
 	}
 	return has_regs ? 0 : crk_log(log, -EINVAL, "tid %d: no general registers", tr->task.tid);
+}
+
+static int arch_check(const struct thread_recs *tr, struct crk_log *log)
+{
+	u32 i;
+	int ret = 0;
+
+	for (i = 0; i < tr->nr_arch && !ret; i++) {
+		if (tr->arch[i]->what == CRK_ARCH_NONE)
+			continue;
+		ret = crk_arch.check_record ? crk_arch.check_record(tr->arch[i], log) : -EOPNOTSUPP;
+		if (ret)
+			crk_log(log, 0, "tid %d: record %u of the architecture can't be restored here", tr->task.tid,
+				tr->arch[i]->what);
+	}
+	return ret;
 }
 
 static struct crk_parked *parked_find(struct crk_gate *gate, s32 tid)
@@ -263,7 +300,7 @@ static int one_check(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 		return crk_log(log, ret, "tid %d: does not come to rest", tr->task.tid);
 	/* which view a task has depends on its registers; these are the helper's, and nobody will miss them */
 	crk_arch.set_prepare(p->task, tr->task.machine);
-	return sets_check(tr, p->task, log);
+	return sets_check(tr, p->task, log) ?: arch_check(tr, log);
 }
 
 /* ---- applying ---- */
@@ -335,7 +372,15 @@ static int one_apply(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 				       "tid %d: the kernel refuses register set %#x of %u bytes (%d)", tr->task.tid,
 				       tr->sets[i]->note, tr->sets[i]->len, ret);
 	}
+	for (i = 0; i < tr->nr_arch; i++) {
+		ret = tr->arch[i]->what == CRK_ARCH_NONE ? 0 : crk_arch.set_record(p->task, tr->arch[i]);
+		if (ret)
+			return crk_log(log, ret == -ENOMEM ? ret : -EOPNOTSUPP,
+				       "tid %d: the kernel refuses record %u of the architecture (%d)", tr->task.tid,
+				       tr->arch[i]->what, ret);
+	}
 	p->state = tr->thread;
+	p->settings = tr->settings;
 	vfork_apply(gate, p, tr->thread.vfork_tid);
 	ret = crk_trace_apply(gate, p, tr->has_trace ? &tr->trace : NULL);
 	if (ret)

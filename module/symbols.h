@@ -12,6 +12,7 @@
 #include <linux/cgroup.h>
 #include <linux/fdtable.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/pagewalk.h>
 #include <linux/ptrace.h>
 #include <linux/restart_block.h>
@@ -75,6 +76,7 @@ struct crk_symbol {
 	NEED(send_sig_info,	"CONFIG_MMU",		"restore: tracees")			\
 	CRK_LAYOUT_SYMBOLS(ADDR)								\
 	WANT(user_enable_single_step, "CONFIG_MMU",	"restore of tracees that single-step")	\
+	WANT(arch_prctl_spec_ctrl_get, "CONFIG_MMU",	"speculation controls of tasks")	\
 	ADDR(do_no_restart_syscall, "CONFIG_MMU",	"restart blocks")			\
 	ADDR(hrtimer_nanosleep_restart, "CONFIG_MMU",	"restart blocks of nanosleep")		\
 	ADDR(do_restart_poll,	"CONFIG_MMU",		"restart blocks of poll")		\

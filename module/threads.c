@@ -326,7 +326,7 @@ static bool gate_wait(struct crk_gate *gate, struct crk_parked *p)
 }
 
 /* the gate is open: nothing here may fail */
-static void state_apply(const struct crk_rec_thread *in)
+static void state_apply(const struct crk_rec_thread *in, const struct crk_rec_settings *settings)
 {
 	sigset_t blocked;
 
@@ -346,6 +346,7 @@ static void state_apply(const struct crk_rec_thread *in)
 	task_unlock(current);
 	crk_rseq_set(u64_to_user_ptr(in->rseq), in->rseq_len, in->rseq_sig, in->rseq_version,
 		     in->syscall == CRK_SYSCALL_NONE);
+	crk_settings_set(settings);
 
 	/* last: signals that were queued meanwhile are noticed here */
 	crk_sigset_put(&blocked, in->saved_mask);
@@ -394,7 +395,7 @@ void crk_park_work(struct callback_head *work)
 		/* by a work of its own: those that came with this one must not be lost */
 		if (p->dead && !crk_parked_queue(p, leader_exit_work))
 			return;
-		state_apply(&p->state);
+		state_apply(&p->state, &p->settings);
 		if (p->vfork_child || crk_trace_is_held(p))
 			sleep_again(gate, p);
 	}

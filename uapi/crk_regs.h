@@ -22,6 +22,8 @@
 #define CRK_REC_CREDS		9	/* struct crk_rec_creds */
 #define CRK_REC_STOP		10	/* struct crk_rec_stop */
 #define CRK_REC_TRACE		11	/* struct crk_rec_trace */
+#define CRK_REC_SETTINGS	16	/* struct crk_rec_settings */
+#define CRK_REC_ARCH		17	/* struct crk_rec_arch */
 
 /**
  * struct crk_rec - head of every record
@@ -123,6 +125,8 @@ struct crk_restart {
 #define CRK_THREAD_KEYRING	(1U << 3)
 #define CRK_THREAD_STOPPED	(1U << 4)	/* sleeps in a group stop */
 #define CRK_THREAD_STOPPING	(1U << 5)	/* a group stop waits for it: asleep where it can't stop yet (vfork) */
+#define CRK_THREAD_NO_TSC	(1U << 6)	/* may not read the CPU's time stamp counter: prctl(PR_SET_TSC) */
+#define CRK_THREAD_NO_CPUID	(1U << 7)	/* may not ask the CPU what it is: arch_prctl(ARCH_SET_CPUID) */
 
 /**
  * struct crk_rec_thread - CRK_REC_THREAD: what a register set can't tell of a thread
@@ -239,6 +243,82 @@ struct crk_rec_trace {
 	__u32 report;
 	__aligned_u64 message;
 	__u8 info[128];
+};
+
+#define CRK_SETTING_DISPATCH	(1U << 0)	/* system calls from outside of a range give SIGSYS */
+#define CRK_SETTING_IO_FLUSHER	(1U << 1)	/* prctl(PR_SET_IO_FLUSHER) */
+
+/**
+ * struct crk_rec_settings - CRK_REC_SETTINGS: what a thread has set by prctl(2)
+ * @flags: CRK_SETTING_*
+ * @mce_kill: prctl(PR_MCE_KILL_GET)
+ * @spec_store_bypass, @spec_indirect_branch, @spec_l1d_flush: prctl(PR_GET_SPECULATION_CTRL), 0 where that fails
+ * @__reserved: 0
+ * @default_slack_ns: timer slack that prctl(PR_SET_TIMERSLACK, 0) goes back to; 0 to leave it
+ * @dispatch_offset: CRK_SETTING_DISPATCH: start of the range whose system calls are let through
+ * @dispatch_len: bytes of the range; PR_SYS_DISPATCH_INCLUSIVE_ON makes it wrap around the end of the address space
+ * @dispatch_selector: address of a byte that says whether others are let through too; 0: they are not
+ *
+ * CRK_IOC_SET gives a thread the slack and the dispatch; the rest the restored thread sets before it parks.
+ */
+struct crk_rec_settings {
+	struct crk_rec rec;
+	__u32 flags;
+	__u32 mce_kill;
+	__u32 spec_store_bypass;
+	__u32 spec_indirect_branch;
+	__u32 spec_l1d_flush;
+	__u32 __reserved;
+	__aligned_u64 default_slack_ns;
+	__aligned_u64 dispatch_offset;
+	__aligned_u64 dispatch_len;
+	__aligned_u64 dispatch_selector;
+};
+
+/* CRK_ARCH_*: struct crk_rec_arch.what */
+#define CRK_ARCH_NONE		0	/* to be passed over */
+#define CRK_ARCH_BREAKPOINTS	1	/* hardware breakpoints and watchpoints of a thread */
+#define CRK_ARCH_PORTS		2	/* I/O ports that a thread may use */
+#define CRK_ARCH_SEGMENTS	3	/* segment descriptors of a process, with the records of its leader */
+
+/**
+ * struct crk_rec_arch - CRK_REC_ARCH: state in the words of one architecture; there is none where all is as after exec
+ * @what: CRK_ARCH_*
+ * @len: bytes at @data; the rest of the record is padding
+ * @data: on x86: struct crk_x86_breakpoints, struct crk_x86_ports, or the entries of the local descriptor table as
+ *	modify_ldt(2) reads them, 8 bytes each
+ *
+ * CRK_IOC_SET gives a thread its breakpoints; the rest the restored thread sets before it parks.
+ */
+struct crk_rec_arch {
+	struct crk_rec rec;
+	__u32 what;
+	__u32 len;
+	__u8 data[];
+};
+
+/**
+ * struct crk_x86_breakpoints - debug registers as PTRACE_PEEKUSER shows them
+ * @addr: DR0 to DR3
+ * @status: DR6
+ * @control: DR7
+ */
+struct crk_x86_breakpoints {
+	__aligned_u64 addr[4];
+	__aligned_u64 status;
+	__aligned_u64 control;
+};
+
+/**
+ * struct crk_x86_ports - ioperm(2) and iopl(2)
+ * @level: of iopl
+ * @nr_bytes: of @denied; ports beyond are denied
+ * @denied: bit 0 of the first byte is port 0
+ */
+struct crk_x86_ports {
+	__u32 level;
+	__u32 nr_bytes;
+	__u8 denied[];
 };
 
 #define CRK_SIGINFO_PROCESS	(1U << 0)	/* pending for the process, else for the thread */
@@ -382,6 +462,15 @@ struct crk_rec_creds {
 #define CRK_MM_LOCK_FUTURE	(1U << 5)	/* mlockall(MCL_FUTURE) */
 #define CRK_MM_LOCK_ONFAULT	(1U << 6)
 #define CRK_MM_NEVER_MERGE	(1U << 7)
+#define CRK_MM_THP_ADVISED	(1U << 8)	/* PR_SET_THP_DISABLE with PR_THP_DISABLE_EXCEPT_ADVISED */
+#define CRK_MM_MERGE_ANY	(1U << 9)	/* prctl(PR_SET_MEMORY_MERGE) */
+#define CRK_MM_MDWE		(1U << 10)	/* prctl(PR_SET_MDWE): nothing becomes executable */
+#define CRK_MM_MDWE_NO_INHERIT	(1U << 11)
+/* membarrier(2): which MEMBARRIER_CMD_REGISTER_* have been called */
+#define CRK_MM_BARRIER_GLOBAL	(1U << 12)	/* GLOBAL_EXPEDITED */
+#define CRK_MM_BARRIER_PRIVATE	(1U << 13)	/* PRIVATE_EXPEDITED */
+#define CRK_MM_BARRIER_SYNC_CORE (1U << 14)	/* PRIVATE_EXPEDITED_SYNC_CORE */
+#define CRK_MM_BARRIER_RSEQ	(1U << 15)	/* PRIVATE_EXPEDITED_RSEQ */
 #define CRK_MM_BOTTOM_UP	(1U << 16)	/* mmap looks upwards from @mmap_legacy_base: ADDR_COMPAT_LAYOUT, … */
 
 /**

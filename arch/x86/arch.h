@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the two halves of x86 share: kern.c reads the state of tasks and holds crk_arch, restore.c gives it back.
+ * What the parts of x86 share: kern.c reads the state of tasks and holds crk_arch, restore.c gives it back, records.c
+ * does both with what is in records of its own.
  * Unexported functions of this architecture are the rows of CRK_ARCH_SYMBOLS, called by crk_call().
  */
 #ifndef _CRK_ARCH_X86_H
@@ -26,6 +27,7 @@ CRK_X86_SYSCALL(setitimer);
 CRK_X86_SYSCALL(timer_settime);
 CRK_X86_SYSCALL(ptrace);
 CRK_X86_SYSCALL(exit);
+CRK_X86_SYSCALL(arch_prctl);
 
 /* see CRK_SYMBOLS() in symbols.h for the columns */
 #define CRK_ARCH_SYMBOLS(NEED, WANT, ADDR, SEEK)						\
@@ -39,6 +41,8 @@ CRK_X86_SYSCALL(exit);
 	NEED(__x64_sys_timer_settime, "CONFIG_POSIX_TIMERS", "restore: POSIX timers")		\
 	NEED(__x64_sys_ptrace,	"CONFIG_MMU",		"restore: tracees")			\
 	NEED(__x64_sys_exit,	"CONFIG_MMU",		"restore: leaders that have exited")	\
+	NEED(arch_ptrace,	"CONFIG_MMU",		"restore: hardware breakpoints")	\
+	WANT(__x64_sys_arch_prctl, "CONFIG_X86_64",	"restore of tasks that may not use CPUID") \
 	WANT(__x64_sys_shmat,	"CONFIG_SYSVIPC",	"restore of SysV shared memory")	\
 	WANT(__x64_sys_mseal,	"CONFIG_64BIT",		"restore of sealed mappings")		\
 	SEEK(elf_format,	"CONFIG_KALLSYMS_ALL",	"core dumps of the right class when helper and process differ") \
@@ -52,6 +56,13 @@ static inline unsigned long crk_x86_context_mask(int flag)
 {
 	return MM_CONTEXT_UPROBE_IA32 ? flag : BIT(flag);
 }
+
+/* records.c: the members of crk_arch with these names */
+int crk_x86_capture_thread(struct task_struct *t, struct crk_out *out);
+int crk_x86_capture_mm(struct mm_struct *mm, struct crk_out *out);
+int crk_x86_check_record(const struct crk_rec_arch *in, struct crk_log *log);
+int crk_x86_set_record(struct task_struct *t, const struct crk_rec_arch *in);
+void crk_x86_breakpoints_clear(struct task_struct *t);	/* of an earlier CRK_IOC_SET */
 
 /* restore.c: the members of crk_arch with these names */
 int crk_x86_check_mm(const struct crk_rec_mm *in, struct crk_log *log);

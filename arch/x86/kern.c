@@ -47,7 +47,7 @@ static u32 x86_view_machine(struct task_struct *t)
 	return user_64bit_mode(task_pt_regs(t)) ? EM_X86_64 : EM_386;
 }
 
-/* the older forms of the FPU state are parts of NT_X86_XSTATE; I/O permissions cannot be given back */
+/* the older forms of the FPU state are parts of NT_X86_XSTATE; I/O ports have a record of their own */
 static bool x86_want_regset(struct task_struct *t, const struct user_regset *rs)
 {
 	switch (rs->core_note_type) {
@@ -160,6 +160,10 @@ static void x86_get_thread(struct task_struct *t, struct crk_rec_thread *rec)
 		rec->flags |= CRK_THREAD_COMPAT;
 	if (test_tsk_thread_flag(t, TIF_ADDR32))
 		rec->flags |= CRK_THREAD_ADDR32;
+	if (test_tsk_thread_flag(t, TIF_NOTSC))
+		rec->flags |= CRK_THREAD_NO_TSC;
+	if (test_tsk_thread_flag(t, TIF_NOCPUID))
+		rec->flags |= CRK_THREAD_NO_CPUID;
 	if ((s32)regs->orig_ax == -1) {
 		rec->syscall = CRK_SYSCALL_NONE;
 		return;
@@ -243,6 +247,8 @@ const struct crk_arch_ops crk_arch = {
 	.get_thread = x86_get_thread,
 	.get_mm = x86_get_mm,
 	.get_action_abi = x86_get_action_abi,
+	.capture_thread = crk_x86_capture_thread,
+	.capture_mm = crk_x86_capture_mm,
 	.check_mm = crk_x86_check_mm,
 	.set_mm = crk_x86_set_mm,
 	.set_action_abi = crk_x86_set_action_abi,
@@ -251,6 +257,8 @@ const struct crk_arch_ops crk_arch = {
 	.check_regset = crk_x86_check_regset,
 	.set_prepare = crk_x86_set_prepare,
 	.set_order = crk_x86_set_order,
+	.check_record = crk_x86_check_record,
+	.set_record = crk_x86_set_record,
 	.set_finish = crk_x86_set_finish,
 	.sys_mremap = crk_x86_sys_mremap,
 	.sys_mprotect = crk_x86_sys_mprotect,

@@ -7,6 +7,7 @@
 #include <linux/binfmts.h>
 #include <linux/elf.h>
 #include <linux/errno.h>
+#include <linux/prctl.h>
 #include <linux/regset.h>
 #include <linux/sched/task_stack.h>
 
@@ -23,8 +24,12 @@
 #include "arch.h"
 
 #define CRK_MM_KNOWN	(CRK_MM_COMPAT | CRK_MM_X32 | CRK_MM_VSYSCALL | CRK_MM_UPROBE_IA32 | CRK_MM_THP_DISABLE | \
-			 CRK_MM_LOCK_FUTURE | CRK_MM_LOCK_ONFAULT | CRK_MM_NEVER_MERGE | \
+			 CRK_MM_LOCK_FUTURE | CRK_MM_LOCK_ONFAULT | CRK_MM_NEVER_MERGE | CRK_MM_THP_ADVISED | \
+			 CRK_MM_MERGE_ANY | CRK_MM_MDWE | CRK_MM_MDWE_NO_INHERIT | CRK_MM_BARRIER_GLOBAL | \
+			 CRK_MM_BARRIER_PRIVATE | CRK_MM_BARRIER_SYNC_CORE | CRK_MM_BARRIER_RSEQ | \
 			 CRK_MM_BOTTOM_UP)
+
+#define CALL(name, ...)	crk_call(__x64_sys_##name)(&(const struct pt_regs){ __VA_ARGS__ })
 
 /* ---- processes ---- */
 
@@ -136,18 +141,22 @@ int crk_x86_check_thread(const struct crk_rec_thread *in, u32 machine, struct cr
 		return crk_log(log, -EINVAL, "32-bit code and registers of machine %u", machine);
 	if (in->syscall > CRK_SYSCALL_VFORK || in->syscall_abi > CRK_ABI_X32 || in->tp[0] || in->tp[1])
 		return crk_log(log, -EINVAL, "system call state %u, ABI %u", in->syscall, in->syscall_abi);
+	if (in->flags & CRK_THREAD_NO_CPUID && !(boot_cpu_has(X86_FEATURE_CPUID_FAULT) &&
+						 crk_have(__x64_sys_arch_prctl)))
+		return crk_log(log, -EOPNOTSUPP, "this CPU can't keep programs from asking what it is");
 	return abi_check(compat || in->syscall_abi == CRK_ABI_COMPAT, in->syscall_abi == CRK_ABI_X32, log);
 }
 
-/* the segments of the GDT that every task has, and its TLS entries; a local table is not restored */
+/*
+ * The segments of the GDT that every task has, its TLS entries, and those of the local table, which the process has
+ * set up by now.  One that doesn't exist faults when it is loaded, and the kernel is prepared for that.
+ */
 static int selector_check(u32 sel, struct crk_log *log)
 {
 	if (!sel)
 		return 0;
 	if ((sel & SEGMENT_RPL_MASK) != USER_RPL || sel > U16_MAX)
 		return crk_log(log, -EINVAL, "selector %#x is not for user mode", sel);
-	if (sel & SEGMENT_TI_MASK)
-		return crk_log(log, -EOPNOTSUPP, "selector %#x: local descriptor tables can't be restored", sel);
 	return 0;
 }
 
@@ -260,9 +269,20 @@ void crk_x86_set_prepare(struct task_struct *t, u32 machine)
 	regs->cs = machine == EM_386 ? __USER32_CS : __USER_CS;
 	regs->ss = __USER_DS;
 	t->thread_info.status &= ~(TS_COMPAT | TS_I386_REGS_POKED);
+	crk_x86_breakpoints_clear(t);
 	/* until it leaves, its own mappings (for timers) shall be where 32-bit code would have them */
 	if (machine == EM_386)
 		t->thread_info.status |= TS_COMPAT;
+}
+
+static void instructions_permit(const struct crk_rec_thread *in)
+{
+	bool tsc = !(in->flags & CRK_THREAD_NO_TSC), cpuid = !(in->flags & CRK_THREAD_NO_CPUID);
+
+	if (tsc == test_thread_flag(TIF_NOTSC))
+		crk_x86_sys_prctl(PR_SET_TSC, tsc ? PR_TSC_ENABLE : PR_TSC_SIGSEGV, 0, 0, 0);
+	if (cpuid == test_thread_flag(TIF_NOCPUID) && crk_have(__x64_sys_arch_prctl))
+		CALL(arch_prctl, .di = ARCH_SET_CPUID, .si = cpuid);
 }
 
 /*
@@ -285,6 +305,7 @@ void crk_x86_set_finish(const struct crk_rec_thread *in)
 	else
 		ti->status &= ~TS_COMPAT;
 	current->restart_block.arch_data = compat_call ? TS_COMPAT : 0;
+	instructions_permit(in);
 
 	if (in->syscall == CRK_SYSCALL_EINTR)
 		regs->ax = -ERESTARTNOHAND;	/* again, or EINTR if a handler runs */
@@ -294,8 +315,6 @@ void crk_x86_set_finish(const struct crk_rec_thread *in)
 }
 
 /* ---- system calls ---- */
-
-#define CALL(name, ...)	crk_call(__x64_sys_##name)(&(const struct pt_regs){ __VA_ARGS__ })
 
 long crk_x86_sys_mremap(unsigned long addr, unsigned long old_len, unsigned long new_len, unsigned long flags,
 			unsigned long new_addr)
