@@ -17,6 +17,10 @@
  * @cpu_flags: words of /proc/cpuinfo's "flags" or "Features" that programs choose their instructions by, NULL at the end
  * @call_by: getpid() by a CRK_ABI_* other than the helper's own, in a process that may die of it; its result; NULL
  *	if the helper cannot make such calls
+ * @thread_check: can a thread of these records get here what @thread_set gives it?  Before anything is created; 0, or
+ *	negative errno and what it is in @what.  NULL: there is nothing
+ * @thread_set: the calling thread sets for itself what CRK_REC_ARCH has and the module leaves to it; with @leader, what
+ *	is its process's too.  It still has all privileges, and runs beside others
  * @clone_thread: clone3() of a thread that runs @fn(@arg) on the stack in @args; its tid or negative errno
  */
 struct crk_host_ops {
@@ -25,6 +29,8 @@ struct crk_host_ops {
 	int (*core_fill)(CoreEntry *core, const struct crk_rec *recs, size_t len);
 	const char *const *cpu_flags;
 	long (*call_by)(uint32_t abi);
+	int (*thread_check)(const struct crk_rec *recs, size_t len, const char **what);
+	int (*thread_set)(const struct crk_rec *recs, size_t len, bool leader, const char **what);
 	long (*clone_thread)(void *args, size_t size, void (*fn)(void *), void *arg);
 };
 

@@ -327,7 +327,7 @@ static int refuse_vfork(struct crk_dump *d, const struct crk_dproc *p)
 /*
  * A tracer outside stays where it is, and the copy goes on as if it had let go: with the signal that it was about to
  * get, but not with what is the debugger's own affair: the trap of a breakpoint or a step, and the SIGSTOP by which it
- * attaches and holds threads.
+ * attaches and holds threads.  Its hardware breakpoints go too: nobody would be there to take their traps.
  */
 static bool is_debuggers(const struct crk_rec_trace *rec)
 {
@@ -335,6 +335,15 @@ static bool is_debuggers(const struct crk_rec_trace *rec)
 		return false;
 	return rec->code == SIGTRAP ? ((const siginfo_t *)rec->info)->si_code > 0 :
 				      rec->code == SIGSTOP && !rec->report;
+}
+
+static void drop_breakpoints(const struct crk_dproc *p, size_t i)
+{
+	struct crk_rec_arch *rec = NULL;
+
+	while ((rec = (void *)crk_rec_find(p->recs[i], p->recs_len[i], CRK_REC_ARCH, rec)))
+		if (rec->what == CRK_ARCH_BREAKPOINTS)
+			rec->what = CRK_ARCH_NONE;
 }
 
 static int traced_adjust(struct crk_dump *d, const struct crk_dproc *p)
@@ -356,6 +365,7 @@ static int traced_adjust(struct crk_dump *d, const struct crk_dproc *p)
 		crk_warn("pid %d (%s) tid %d: is traced by pid %d (%s), which is not in the dump: its copy is not traced, and keeps breakpoints that are in its memory now",
 			 p->pid, COMM(p), p->leader[i].tid, rec->tracer_tid, comm);
 		rec->tracer_tid = 0;
+		drop_breakpoints(p, i);
 		if (is_debuggers(rec))
 			rec->stop = CRK_TRACE_STOP_NONE;
 	}

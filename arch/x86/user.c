@@ -235,6 +235,10 @@ static const char *const x86_cpu_flags[] = {
 /* ---- threads ---- */
 
 #ifdef __x86_64__
+/* user_records.c */
+int crk_x86_thread_check(const struct crk_rec *recs, size_t len, const char **what);
+int crk_x86_thread_set(const struct crk_rec *recs, size_t len, bool leader, const char **what);
+
 /* the new thread has nothing on its stack to return to, and the old one's registers but for the stack pointer */
 long crk_x86_clone_thread(void *args, size_t size, void (*fn)(void *), void *arg);
 __asm__ (
@@ -282,6 +286,8 @@ const struct crk_host_ops crk_host_x86 = {
 	.cpu_flags	= x86_cpu_flags,
 #ifdef __x86_64__
 	.call_by	= x86_call_by,
+	.thread_check	= crk_x86_thread_check,
+	.thread_set	= crk_x86_thread_set,
 	.clone_thread	= crk_x86_clone_thread,
 #endif
 };

@@ -265,13 +265,21 @@ static int add_arg(struct ops *o, uint32_t code, const struct crk_rvma *v, uint6
 	return op ? 0 : -ENOMEM;
 }
 
-static int add_flags(struct ops *o, const struct crk_rvma *v)
+/* where all are mergeable from the start, one that is not was made so */
+static bool is_unmergeable(const struct crk_rproc *p, const struct crk_rvma *v)
+{
+	return p->task && p->task->memory_merge && !(v->e->flags & (CRK_VMA_MERGEABLE | VMA_SHARED));
+}
+
+static int add_flags(const struct crk_rproc *p, struct ops *o, const struct crk_rvma *v)
 {
 	int advice, err = 0;
 
 	for (advice = 0; advice < 64 && !err; advice++)
 		if (v->v->madv >> advice & 1)
 			err = add_arg(o, CRK_OP_ADVISE, v, advice);
+	if (!err && is_unmergeable(p, v))
+		err = add_arg(o, CRK_OP_ADVISE, v, MADV_UNMERGEABLE);
 	if (!err && v->e->flags & CRK_VMA_NAMED && v->e->name)
 		err = add_arg(o, CRK_OP_NAME, v, (uintptr_t)v->e->name);
 	if (!err && v->e->flags & (CRK_VMA_LOCKED | CRK_VMA_LOCKONFAULT))
@@ -317,7 +325,7 @@ static int build(struct crk_rst *r, struct crk_rproc *p, struct ops *o)
 		err = add_map(r, p, o, &m->vmas[i]);
 		err = err ?: add_fills(m, o, &m->vmas[i]);
 		err = err ?: add_prot(m, o, &m->vmas[i]);
-		err = err ?: add_flags(o, &m->vmas[i]);
+		err = err ?: add_flags(p, o, &m->vmas[i]);
 	}
 	err = err ?: add_exe(r, p, o);
 	return err ?: add_lock_future(mm, o);
