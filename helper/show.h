@@ -51,6 +51,9 @@ const char *crk_show_comm(const struct crk_show_proc *p);
 const struct crk_rec_thread *crk_show_thread_rec(const struct crk_show_thread *t);
 uint32_t crk_show_thread_machine(const struct crk_show_thread *t);	/* 0: not known */
 const struct crk_rec_trace *crk_show_trace_rec(const struct crk_show_thread *t);	/* NULL: no tracer in the images */
+/* what few threads have, by name; how many */
+#define CRK_SHOW_SPECIAL_MAX	8
+size_t crk_show_special(const struct crk_show_thread *t, const char *names[CRK_SHOW_SPECIAL_MAX]);
 const char *crk_show_thread_comm(const struct crk_show_thread *t);
 
 const char *crk_show_syscall(uint32_t state);		/* CRK_SYSCALL_* */

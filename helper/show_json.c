@@ -35,6 +35,8 @@ static void json_thread(struct json *j, const struct crk_show_thread *t)
 {
 	const struct crk_rec_thread *rec = crk_show_thread_rec(t);
 	const struct crk_rec_trace *trace = crk_show_trace_rec(t);
+	const char *special[CRK_SHOW_SPECIAL_MAX];
+	size_t nr, i;
 
 	json_object(j, NULL);
 	json_uint(j, "tid", t->tid);
@@ -54,6 +56,13 @@ static void json_thread(struct json *j, const struct crk_show_thread *t)
 		json_hex(j, "blocked", rec->blocked);
 		json_uint(j, "utime_ns", rec->utime_ns);
 		json_uint(j, "stime_ns", rec->stime_ns);
+	}
+	nr = crk_show_special(t, special);
+	if (nr) {
+		json_array(j, "special");
+		for (i = 0; i < nr; i++)
+			json_string(j, NULL, special[i]);
+		json_end(j);
 	}
 	if (trace) {
 		json_object(j, "trace");

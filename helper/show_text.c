@@ -57,7 +57,9 @@ static void thread_print(const struct crk_show_thread *t, FILE *to)
 {
 	const struct crk_rec_thread *rec = crk_show_thread_rec(t);
 	const struct crk_rec_trace *trace = crk_show_trace_rec(t);
+	const char *special[CRK_SHOW_SPECIAL_MAX];
 	const struct crk_restart *r;
+	size_t nr, i;
 
 	if (!rec) {
 		fputs("no records", to);
@@ -84,11 +86,13 @@ static void thread_print(const struct crk_show_thread *t, FILE *to)
 	}
 	if (rec->syscall != CRK_SYSCALL_NONE && rec->syscall_abi != CRK_ABI_NATIVE)
 		fprintf(to, " (%s)", crk_show_abi(rec->syscall_abi));
-	if (!trace)
-		return;
-	fprintf(to, ", traced by %d", trace->tracer_tid);
-	if (trace->stop != CRK_TRACE_STOP_NONE)
+	if (trace)
+		fprintf(to, ", traced by %d", trace->tracer_tid);
+	if (trace && trace->stop != CRK_TRACE_STOP_NONE)
 		fprintf(to, ", held at %s", crk_show_trace_stop(trace->stop));
+	nr = crk_show_special(t, special);
+	for (i = 0; i < nr; i++)
+		fprintf(to, "%s%s", i ? ", " : ", has ", special[i]);
 }
 
 /* fields that say nothing to a reader, or are shown otherwise */

@@ -57,6 +57,35 @@ const struct crk_rec_trace *crk_show_trace_rec(const struct crk_show_thread *t)
 	return rec && rec->rec.size >= sizeof(*rec) && rec->tracer_tid ? rec : NULL;
 }
 
+size_t crk_show_special(const struct crk_show_thread *t, const char *names[CRK_SHOW_SPECIAL_MAX])
+{
+	static const char *const arch[] = {
+		[CRK_ARCH_BREAKPOINTS]	= "hardware breakpoints",
+		[CRK_ARCH_PORTS]	= "I/O ports",
+		[CRK_ARCH_SEGMENTS]	= "segments of its own",
+	};
+	const struct crk_rec_settings *settings;
+	const struct crk_rec_arch *rec = NULL;
+	const struct crk_rec *recs;
+	size_t len, nr = 0;
+
+	if (!t->recs)
+		return 0;
+	recs = (const void *)t->recs->recs.data;
+	len = t->recs->recs.len;
+	settings = crk_rec_find(recs, len, CRK_REC_SETTINGS, NULL);
+	if (settings && settings->rec.size >= sizeof(*settings)) {
+		if (settings->flags & CRK_SETTING_DISPATCH)
+			names[nr++] = "dispatched system calls";
+		if (settings->flags & CRK_SETTING_IO_FLUSHER)
+			names[nr++] = "I/O flusher";
+	}
+	while (nr < CRK_SHOW_SPECIAL_MAX && (rec = crk_rec_find(recs, len, CRK_REC_ARCH, rec)))
+		if (rec->rec.size >= sizeof(*rec) && rec->what < ARRAY_SIZE(arch) && arch[rec->what])
+			names[nr++] = arch[rec->what];
+	return nr;
+}
+
 const char *crk_show_thread_comm(const struct crk_show_thread *t)
 {
 	const struct crk_rec_thread *rec = crk_show_thread_rec(t);
