@@ -1026,6 +1026,10 @@ TEST_F(crk, set_refuses_bad_state)
 	set_add(&self->set, 0x12345, &regs, 8);
 	EXPECT_EQ(-EOPNOTSUPP, state_set(self, NULL, 0));
 
+	self->set.len = 0;
+	leader_state(self)->flags = 1U << 31;
+	EXPECT_EQ(-EINVAL, state_set(self, NULL, 0));
+
 	EXPECT_EQ(-EBUSY, gate_go(self, NULL, 0));
 	self->set.len = 0;
 	leader_state(self);
@@ -1035,6 +1039,99 @@ TEST_F(crk, set_refuses_bad_state)
 }
 
 /* ---- it fails, and nothing is left ---- */
+
+static struct crk_rec_settings *settings_add(FIXTURE_DATA(crk) *self)
+{
+	self->set.len = 0;
+	leader_state(self);
+	return rec_add(&self->set, CRK_REC_SETTINGS, sizeof(struct crk_rec_settings));
+}
+
+TEST_F(crk, set_refuses_bad_settings)
+{
+	struct crk_rec_settings *s;
+	char log[512] = "";
+
+	PLAN_CODE(code_exit);
+	child_begin(_metadata, self);
+	ALL_PARKED();
+
+	s = settings_add(self);
+	s->flags = 1U << 31;
+	EXPECT_EQ(-EINVAL, state_set(self, log, sizeof(log)));
+	EXPECT_NE(NULL, strstr(log, "settings"))
+		TH_LOG("%s", log);
+
+	s = settings_add(self);
+	s->dispatch_len = PAGE;			/* without its flag */
+	EXPECT_EQ(-EINVAL, state_set(self, NULL, 0));
+
+	s = settings_add(self);
+	s->flags = CRK_SETTING_DISPATCH;
+	s->dispatch_selector = 0xffff888000000000;
+	EXPECT_EQ(-EINVAL, state_set(self, NULL, 0));
+
+	s = settings_add(self);
+	s->__reserved = 1;
+	EXPECT_EQ(-EINVAL, state_set(self, NULL, 0));
+
+	s = settings_add(self);
+	s->default_slack_ns = 60000;
+	EXPECT_EQ(0, state_set(self, NULL, 0));
+	EXPECT_EQ(0, gate_go(self, NULL, 0));
+	EXPECT_EQ(42, child_status(self));
+}
+
+#ifdef __x86_64__
+static struct crk_x86_breakpoints *breakpoints_add(FIXTURE_DATA(crk) *self, unsigned int what, unsigned int len)
+{
+	struct crk_rec_arch *rec;
+
+	self->set.len = 0;
+	leader_state(self);
+	rec = rec_add(&self->set, CRK_REC_ARCH, sizeof(*rec) + sizeof(struct crk_x86_breakpoints));
+	rec->what = what;
+	rec->len = len;
+	return (void *)rec->data;
+}
+
+TEST_F(crk, set_refuses_bad_breakpoints)
+{
+	const unsigned int size = sizeof(struct crk_x86_breakpoints);
+	struct crk_x86_breakpoints *bp;
+	char log[512] = "";
+
+	PLAN_CODE(code_exit);
+	child_begin(_metadata, self);
+	ALL_PARKED();
+
+	breakpoints_add(self, 99, size);
+	EXPECT_EQ(-EOPNOTSUPP, state_set(self, log, sizeof(log)));
+	EXPECT_NE(NULL, strstr(log, "record 99 of the architecture"))
+		TH_LOG("%s", log);
+
+	breakpoints_add(self, CRK_ARCH_BREAKPOINTS, size - 8);
+	EXPECT_EQ(-EINVAL, state_set(self, NULL, 0));
+	breakpoints_add(self, CRK_ARCH_BREAKPOINTS, size + 8);	/* beyond the record */
+	EXPECT_EQ(-EINVAL, state_set(self, NULL, 0));
+
+	bp = breakpoints_add(self, CRK_ARCH_BREAKPOINTS, size);
+	bp->addr[1] = 0xffff888000000000;
+	EXPECT_EQ(-EINVAL, state_set(self, NULL, 0));
+
+	bp = breakpoints_add(self, CRK_ARCH_BREAKPOINTS, size);
+	bp->addr[0] = CODE + 1;
+	bp->control = 0xd0001;			/* 4 bytes, but where no such thing can begin */
+	EXPECT_EQ(-EOPNOTSUPP, state_set(self, NULL, 0));
+	EXPECT_EQ(-EBUSY, gate_go(self, NULL, 0));
+
+	/* passed over */
+	breakpoints_add(self, CRK_ARCH_NONE, size);
+	EXPECT_EQ(0, state_set(self, NULL, 0));
+	EXPECT_EQ(0, gate_go(self, NULL, 0));
+	EXPECT_EQ(42, child_status(self));
+}
+#endif
 
 TEST_F(crk, failed_record_is_told)
 {
