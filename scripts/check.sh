@@ -101,7 +101,7 @@ check_shell()
 
 check_spelling()
 {
-	select_files '.' | grep -v -e '^COPYING$' | xargs codespell -q 7 -L crit,fo,te,ans,restor | finding codespell
+	select_files '.' | grep -v -e '^COPYING$' | xargs codespell -q 7 -L crit,fo,te,ans,restor,useable | finding codespell
 }
 
 check_house()
