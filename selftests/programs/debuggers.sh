@@ -12,7 +12,7 @@ here=$(cd "${0%/*}/.." && pwd)
 . "$here/payload/job.sh"
 
 echo "TAP version 13"
-echo "1..6"
+echo "1..7"
 
 stepper=$here/payload/stepper
 export stepper
@@ -96,6 +96,18 @@ say in 'quit\n'
 result $bad "gdb steps on, and its program ends under it"
 stop gdb
 
+# ---- the same by a debug register of the CPU ----
+
+run hbreak 'exec gdb -q -nx "$stepper" >out 2>&1'
+say in 'set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\nhbreak step\nrun\n'
+wait_for 'Breakpoint 1, ' out && dump_restore hbreak
+bad=$?
+crkhelper show img | grep -q 'has hardware breakpoints' || bad=1
+say in 'printf "pc %d\\n", $pc == &step\ncontinue\nprintf "arg %d\\n", $rdi\n'
+wait_for 'pc 1' out && wait_for 'arg 1' out || bad=1
+result $bad "gdb goes on from a hardware breakpoint to the next"
+stop hbreak
+
 # ---- traced from outside ----
 
 job_start traced
@@ -121,6 +133,9 @@ job_start traced
 gdb -q -nx -p "$pid" 0<>gdb.in >gdb.out 2>&1 &
 gdb=$!
 wait_for '(gdb)' gdb.out
+# the copy must not run into it: nobody would take the trap
+say gdb.in 'hbreak nanosleep\ncontinue\n'
+wait_for 'hit Breakpoint 1' gdb.out
 crkhelper dump -g traced -D img >log 2>&1 </dev/null && grep -q "traced by pid $gdb (gdb)" log
 bad=$?
 say gdb.in 'quit\n'
