@@ -48,6 +48,7 @@ SIZE(crk_rec_stop, 16, report);
 SIZE(crk_rec_siginfo, 144, info);
 SIZE(crk_rec_settings, 64, dispatch_selector);
 SIZE(crk_x86_breakpoints, 48, control);
+SIZE(crk_x86_wide, 136, gs_base);
 SIZE(crk_action, 40, __reserved);
 SIZE(crk_rec_itimer, 32, interval_ns);
 SIZE(crk_rec_posix_timer, 64, __reserved);

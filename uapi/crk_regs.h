@@ -280,15 +280,16 @@ struct crk_rec_settings {
 #define CRK_ARCH_BREAKPOINTS	1	/* hardware breakpoints and watchpoints of a thread */
 #define CRK_ARCH_PORTS		2	/* I/O ports that a thread may use */
 #define CRK_ARCH_SEGMENTS	3	/* segment descriptors of a process, with the records of its leader */
+#define CRK_ARCH_WIDE		4	/* what a narrower view of a thread's registers has no place for */
 
 /**
  * struct crk_rec_arch - CRK_REC_ARCH: state in the words of one architecture; there is none where all is as after exec
  * @what: CRK_ARCH_*
  * @len: bytes at @data; the rest of the record is padding
- * @data: on x86: struct crk_x86_breakpoints, struct crk_x86_ports, or the entries of the local descriptor table as
- *	modify_ldt(2) reads them, 8 bytes each
+ * @data: on x86: struct crk_x86_breakpoints, struct crk_x86_ports, struct crk_x86_wide, or the entries of the local
+ *	descriptor table as modify_ldt(2) reads them, 8 bytes each
  *
- * CRK_IOC_SET gives a thread its breakpoints; the rest the restored thread sets before it parks.
+ * CRK_IOC_SET gives a thread its breakpoints and wide registers; the rest the restored thread sets before it parks.
  */
 struct crk_rec_arch {
 	struct crk_rec rec;
@@ -307,6 +308,25 @@ struct crk_x86_breakpoints {
 	__aligned_u64 addr[4];
 	__aligned_u64 status;
 	__aligned_u64 control;
+};
+
+/**
+ * struct crk_x86_wide - registers of a thread in 32-bit code, which may go back to 64-bit code; all bits of them
+ * @bx, @cx, @dx, @si, @di, @bp, @sp: of which NT_PRSTATUS has the lower halves
+ * @r: r8 to r15
+ * @fs_base, @gs_base: bases of the segments
+ */
+struct crk_x86_wide {
+	__aligned_u64 bx;
+	__aligned_u64 cx;
+	__aligned_u64 dx;
+	__aligned_u64 si;
+	__aligned_u64 di;
+	__aligned_u64 bp;
+	__aligned_u64 sp;
+	__aligned_u64 r[8];
+	__aligned_u64 fs_base;
+	__aligned_u64 gs_base;
 };
 
 /**

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * x86: what has records of its own, since no register set holds it.  Debug registers, both ways; I/O ports and the
- * local descriptor table, which a restored process sets for itself, only out.
+ * x86: what has records of its own, since no register set holds it.  Debug registers and what 32-bit views cut off,
+ * both ways; I/O ports and the local descriptor table, which a restored process sets for itself, only out.
  */
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
 #include <linux/sched/task.h>
+#include <linux/sched/task_stack.h>
 
 #include <asm/debugreg.h>
 #include <asm/io_bitmap.h>
@@ -110,6 +111,62 @@ void crk_x86_breakpoints_clear(struct task_struct *t)
 	debugreg_set(t, 6, DR6_RESERVED);
 }
 
+/* ---- registers of 32-bit code ---- */
+
+static size_t wide_get(struct task_struct *t, void *data)
+{
+	const struct pt_regs *regs = task_pt_regs(t);
+
+	if (user_64bit_mode(task_pt_regs(t)))
+		return 0;
+	*(struct crk_x86_wide *)data = (struct crk_x86_wide){
+		.bx = regs->bx, .cx = regs->cx, .dx = regs->dx, .si = regs->si, .di = regs->di, .bp = regs->bp,
+		.sp = regs->sp,
+		.r = { regs->r8, regs->r9, regs->r10, regs->r11, regs->r12, regs->r13, regs->r14, regs->r15 },
+		.fs_base = t->thread.fsbase, .gs_base = t->thread.gsbase,
+	};
+	return sizeof(struct crk_x86_wide);
+}
+
+static int wide_check(const struct crk_rec_arch *in, struct crk_log *log)
+{
+	const struct crk_x86_wide *wide = (const void *)in->data;
+
+	if (in->len != sizeof(*wide))
+		return crk_log(log, -EINVAL, "wide registers of %u bytes", in->len);
+	if (wide->fs_base >= TASK_SIZE_MAX || wide->gs_base >= TASK_SIZE_MAX)
+		return crk_log(log, -EINVAL, "fs base %#llx, gs base %#llx", wide->fs_base, wide->gs_base);
+	return 0;
+}
+
+/* the lower halves are the same ones that its register sets have */
+static int wide_set(struct task_struct *t, const struct crk_rec_arch *in)
+{
+	const struct crk_x86_wide *wide = (const void *)in->data;
+	struct pt_regs *regs = task_pt_regs(t);
+
+	if (user_64bit_mode(regs))
+		return -EINVAL;
+	regs->bx = wide->bx;
+	regs->cx = wide->cx;
+	regs->dx = wide->dx;
+	regs->si = wide->si;
+	regs->di = wide->di;
+	regs->bp = wide->bp;
+	regs->sp = wide->sp;
+	regs->r8 = wide->r[0];
+	regs->r9 = wide->r[1];
+	regs->r10 = wide->r[2];
+	regs->r11 = wide->r[3];
+	regs->r12 = wide->r[4];
+	regs->r13 = wide->r[5];
+	regs->r14 = wide->r[6];
+	regs->r15 = wide->r[7];
+	t->thread.fsbase = wide->fs_base;
+	t->thread.gsbase = wide->gs_base;
+	return 0;
+}
+
 /* ---- I/O ports ---- */
 
 #ifdef CONFIG_X86_IOPL_IOPERM
@@ -162,6 +219,8 @@ int crk_x86_capture_thread(struct task_struct *t, struct crk_out *out)
 	int ret;
 
 	ret = record_capture(t, out, CRK_ARCH_BREAKPOINTS, sizeof(struct crk_x86_breakpoints), breakpoints_get);
+	if (!ret)
+		ret = record_capture(t, out, CRK_ARCH_WIDE, sizeof(struct crk_x86_wide), wide_get);
 	if (!ret && ports_has(t))
 		ret = record_capture(t, out, CRK_ARCH_PORTS, PORTS_MAX, ports_get);
 	return ret;
@@ -201,6 +260,8 @@ int crk_x86_check_record(const struct crk_rec_arch *in, struct crk_log *log)
 	switch (in->what) {
 	case CRK_ARCH_BREAKPOINTS:
 		return breakpoints_check(in, log);
+	case CRK_ARCH_WIDE:
+		return wide_check(in, log);
 	case CRK_ARCH_PORTS:
 	case CRK_ARCH_SEGMENTS:
 		return 0;
@@ -211,5 +272,12 @@ int crk_x86_check_record(const struct crk_rec_arch *in, struct crk_log *log)
 
 int crk_x86_set_record(struct task_struct *t, const struct crk_rec_arch *in)
 {
-	return in->what == CRK_ARCH_BREAKPOINTS ? breakpoints_set(t, in) : 0;
+	switch (in->what) {
+	case CRK_ARCH_BREAKPOINTS:
+		return breakpoints_set(t, in);
+	case CRK_ARCH_WIDE:
+		return wide_set(t, in);
+	default:
+		return 0;
+	}
 }

@@ -160,6 +160,7 @@ static int selector_check(u32 sel, struct crk_log *log)
 	return 0;
 }
 
+/* code of the local table is 32-bit code, or narrower */
 static int selectors_check(const u32 *sel, int nr, u32 cs, u32 need_cs, struct crk_log *log)
 {
 	int i, ret;
@@ -171,6 +172,8 @@ static int selectors_check(const u32 *sel, int nr, u32 cs, u32 need_cs, struct c
 	}
 	if (cs == need_cs)
 		return 0;
+	if (need_cs == __USER32_CS && cs & SEGMENT_TI_MASK)
+		return selector_check(cs, log);
 	return crk_log(log, -EOPNOTSUPP, "code segment %#x, here it is %#x", cs, need_cs);
 }
 

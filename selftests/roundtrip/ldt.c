@@ -196,6 +196,82 @@ ROUNDTRIP(fs_and_ss)
 	reap(pid);
 }
 
+/* 32-bit code: tells that it is there, waits, and goes on where r15 says, in 64-bit code again */
+extern const char narrow[], narrow_back[], narrow_end[];
+asm(".pushsection .rodata\n"
+    "narrow:	.code32\n"
+    "	movl	$1, %ds:0x800\n"
+    "1:	pause\n"
+    "	cmpl	$0, %ds:0x804\n"
+    "	je	1b\n"
+    "	ljmp	*%ds:0x808\n"
+    "narrow_back:	.code64\n"
+    "	jmp	*%r15\n"
+    "narrow_end:	.popsection\n");
+
+static void spin_in_narrow(char *page, unsigned short code, unsigned short data)
+{
+	struct { uint32_t offset; uint16_t sel; } to = { 0, code };
+	unsigned long in[8], out[8];
+	void *sp_in, *sp_out;
+	int i;
+
+	memcpy(page, narrow, narrow_end - narrow);
+	*(uint32_t *)(page + 0x808) = (unsigned long)page + (narrow_back - narrow);
+	*(uint16_t *)(page + 0x80c) = 0x33;
+	for (i = 0; i < 8; i++)
+		in[i] = 0x1111222233334444UL * (i + 1) | 1;
+	asm volatile("mov	%%rsp, %[sp_in]\n"
+		     "mov	8*0(%[in]), %%r8\n"
+		     "mov	8*1(%[in]), %%r9\n"
+		     "mov	8*2(%[in]), %%r10\n"
+		     "mov	8*3(%[in]), %%r11\n"
+		     "mov	8*4(%[in]), %%r12\n"
+		     "mov	8*5(%[in]), %%r13\n"
+		     "mov	8*6(%[in]), %%r14\n"
+		     "lea	1f(%%rip), %%r15\n"
+		     "movw	%w[data], %%ds\n"
+		     "ljmp	*(%[to])\n"
+		     "1:	mov	%%r8, 8*0(%[out])\n"
+		     "mov	%%r9, 8*1(%[out])\n"
+		     "mov	%%r10, 8*2(%[out])\n"
+		     "mov	%%r11, 8*3(%[out])\n"
+		     "mov	%%r12, 8*4(%[out])\n"
+		     "mov	%%r13, 8*5(%[out])\n"
+		     "mov	%%r14, 8*6(%[out])\n"
+		     "mov	%%rsp, %[sp_out]\n"
+		     : [sp_in] "=m"(sp_in), [sp_out] "=m"(sp_out)
+		     : [in] "S"(in), [out] "D"(out), [to] "b"(&to), [data] "d"((unsigned long)data)
+		     : "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory");
+	MUST(sp_in == sp_out);
+	MUST(!memcmp(in, out, 7 * sizeof(in[0])));
+}
+
+/* a 64-bit process in code of its table, with a stack and a thread pointer far above what that can see */
+ROUNDTRIP(code)
+{
+	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	struct user_desc d = { .entry_number = 40, .limit = PAGE - 1, .seg_32bit = 1, .contents = 2, .useable = 1 };
+	pid_t pid;
+
+	MUST(page != MAP_FAILED);
+	d.base_addr = (unsigned long)page;
+	pid = fork_child();
+	if (!pid) {
+		set_entry(d);
+		d.entry_number = 41;
+		d.contents = 0;
+		set_entry(d);
+		spin_in_narrow(page, SELECTOR(40), SELECTOR(41));
+		_exit(0);
+	}
+	while (!*(volatile int *)(page + 0x800))
+		nap();
+	checkpoint_here();
+	*(volatile int *)(page + 0x804) = 1;
+	reap(pid);
+}
+
 static void *of_thread(void *arg)
 {
 	set_data_entry(30, 0xabcd);
