@@ -9,6 +9,7 @@
 #include <linux/sched/task_stack.h>
 
 #include <asm/debugreg.h>
+#include <asm/desc_defs.h>
 #include <asm/io_bitmap.h>
 #include <asm/mmu_context.h>
 #include <asm/user.h>
@@ -167,6 +168,49 @@ static int wide_set(struct task_struct *t, const struct crk_rec_arch *in)
 	return 0;
 }
 
+/* ---- TLS entries of 64-bit code, set by 32-bit calls ---- */
+
+static size_t tls_get(struct task_struct *t, void *data)
+{
+	const struct desc_struct *tls = t->thread.tls_array;
+	bool any = false;
+	int i;
+
+	for (i = 0; i < GDT_ENTRY_TLS_ENTRIES; i++)
+		any = any || tls[i].p;
+	if (!any || !user_64bit_mode(task_pt_regs(t)))
+		return 0;
+	memcpy(data, tls, sizeof(t->thread.tls_array));
+	return sizeof(t->thread.tls_array);
+}
+
+/* set_thread_area() makes no other: present, for user mode, 32 bits, data */
+static bool is_tls_entry(const struct desc_struct *d)
+{
+	return d->p && d->s && d->dpl == 3 && d->d && !d->l && !(d->type & BIT(3));
+}
+
+static int tls_check(const struct crk_rec_arch *in, struct crk_log *log)
+{
+	const struct desc_struct none = {};
+	struct desc_struct tls[GDT_ENTRY_TLS_ENTRIES];
+	int i;
+
+	if (in->len != sizeof(tls))
+		return crk_log(log, -EINVAL, "TLS entries of %u bytes", in->len);
+	memcpy(tls, in->data, sizeof(tls));
+	for (i = 0; i < GDT_ENTRY_TLS_ENTRIES; i++)
+		if (memcmp(&tls[i], &none, sizeof(none)) && !is_tls_entry(&tls[i]))
+			return crk_log(log, -EINVAL, "TLS entry %d is not one of set_thread_area()", i);
+	return 0;
+}
+
+static int tls_set(struct task_struct *t, const struct crk_rec_arch *in)
+{
+	memcpy(t->thread.tls_array, in->data, sizeof(t->thread.tls_array));
+	return 0;
+}
+
 /* ---- I/O ports ---- */
 
 #ifdef CONFIG_X86_IOPL_IOPERM
@@ -221,6 +265,8 @@ int crk_x86_capture_thread(struct task_struct *t, struct crk_out *out)
 	ret = record_capture(t, out, CRK_ARCH_BREAKPOINTS, sizeof(struct crk_x86_breakpoints), breakpoints_get);
 	if (!ret)
 		ret = record_capture(t, out, CRK_ARCH_WIDE, sizeof(struct crk_x86_wide), wide_get);
+	if (!ret)
+		ret = record_capture(t, out, CRK_ARCH_TLS, sizeof(t->thread.tls_array), tls_get);
 	if (!ret && ports_has(t))
 		ret = record_capture(t, out, CRK_ARCH_PORTS, PORTS_MAX, ports_get);
 	return ret;
@@ -262,6 +308,8 @@ int crk_x86_check_record(const struct crk_rec_arch *in, struct crk_log *log)
 		return breakpoints_check(in, log);
 	case CRK_ARCH_WIDE:
 		return wide_check(in, log);
+	case CRK_ARCH_TLS:
+		return tls_check(in, log);
 	case CRK_ARCH_PORTS:
 	case CRK_ARCH_SEGMENTS:
 		return 0;
@@ -277,6 +325,8 @@ int crk_x86_set_record(struct task_struct *t, const struct crk_rec_arch *in)
 		return breakpoints_set(t, in);
 	case CRK_ARCH_WIDE:
 		return wide_set(t, in);
+	case CRK_ARCH_TLS:
+		return tls_set(t, in);
 	default:
 		return 0;
 	}

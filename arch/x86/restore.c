@@ -273,6 +273,7 @@ void crk_x86_set_prepare(struct task_struct *t, u32 machine)
 	regs->ss = __USER_DS;
 	t->thread_info.status &= ~(TS_COMPAT | TS_I386_REGS_POKED);
 	crk_x86_breakpoints_clear(t);
+	memset(t->thread.tls_array, 0, sizeof(t->thread.tls_array));
 	/* until it leaves, its own mappings (for timers) shall be where 32-bit code would have them */
 	if (machine == EM_386)
 		t->thread_info.status |= TS_COMPAT;
