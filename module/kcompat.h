@@ -210,7 +210,9 @@ static inline bool crk_mm_bottom_up(const struct mm_struct *mm)
 
 static inline void crk_mm_set_bottom_up(struct mm_struct *mm, bool up)
 {
-	mm->get_unmapped_area = (void *)(up ? crk_addr_arch_get_unmapped_area : crk_addr_arch_get_unmapped_area_topdown);
+	unsigned long down = crk_addr_arch_get_unmapped_area_topdown;
+
+	mm->get_unmapped_area = (void *)(up ? crk_addr_arch_get_unmapped_area : down);
 }
 #endif
 

@@ -281,7 +281,7 @@ struct crk_rec_settings {
 #define CRK_ARCH_PORTS		2	/* I/O ports that a thread may use */
 #define CRK_ARCH_SEGMENTS	3	/* segment descriptors of a process, with the records of its leader */
 #define CRK_ARCH_WIDE		4	/* what a narrower view of a thread's registers has no place for */
-#define CRK_ARCH_TLS		5	/* segment descriptors of a thread, where its view has no register set for them */
+#define CRK_ARCH_TLS		5	/* segment descriptors of a thread that no register set of its view has */
 
 /**
  * struct crk_rec_arch - CRK_REC_ARCH: state in the words of one architecture; there is none where all is as after exec
@@ -290,7 +290,8 @@ struct crk_rec_settings {
  * @data: on x86: struct crk_x86_breakpoints, struct crk_x86_ports, struct crk_x86_wide; the entries of the local
  *	descriptor table as modify_ldt(2) reads them, 8 bytes each; the three of set_thread_area(2) in the same form
  *
- * CRK_IOC_SET gives a thread its breakpoints, wide registers and TLS entries; the rest the restored thread sets before it parks.
+ * CRK_IOC_SET gives a thread its breakpoints, wide registers and TLS entries; the rest the restored thread sets before
+ * it parks.
  */
 struct crk_rec_arch {
 	struct crk_rec rec;
