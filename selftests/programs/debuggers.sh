@@ -99,8 +99,8 @@ stop gdb
 # ---- the same by a debug register of the CPU ----
 
 run hbreak 'exec gdb -q -nx "$stepper" >out 2>&1'
-say in 'set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\nhbreak step\nrun\n'
-wait_for 'Breakpoint 1, ' out && dump_restore hbreak
+say in 'set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\nstarti\nhbreak step\ncontinue\n'
+wait_for 'Breakpoint 1[.,]' out && dump_restore hbreak
 bad=$?
 crkhelper show img | grep -q 'has hardware breakpoints' || bad=1
 say in 'printf "pc %d\\n", $pc == &step\ncontinue\nprintf "arg %d\\n", $rdi\n'
