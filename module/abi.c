@@ -24,12 +24,14 @@ SIZE(crk_read, CRK_READ_SIZE_VER0, __reserved2);
 SIZE(crk_files, CRK_FILES_SIZE_VER0, __reserved);
 SIZE(crk_queue, CRK_QUEUE_SIZE_VER0, __reserved);
 SIZE(crk_fd_get, CRK_FD_GET_SIZE_VER0, __reserved);
+SIZE(crk_events, CRK_EVENTS_SIZE_VER0, out_len);
 SIZE(crk_restore, CRK_RESTORE_SIZE_VER0, __reserved);
 SIZE(crk_program, CRK_PROGRAM_SIZE_VER1, __reserved);
 SIZE(crk_park, CRK_PARK_SIZE_VER0, flags);
 SIZE(crk_wait, CRK_WAIT_SIZE_VER0, out_err);
 SIZE(crk_set, CRK_SET_SIZE_VER0, out_nr);
 SIZE(crk_go, CRK_GO_SIZE_VER0, out_nr);
+SIZE(crk_events_put, CRK_EVENTS_PUT_SIZE_VER0, buf_len);
 
 /* array entries */
 SIZE(crk_task, CRK_TASK_SIZE_VER0, cgroup_id);
@@ -45,6 +47,7 @@ SIZE(crk_rec_task, 32, __reserved);
 SIZE(crk_restart, 40, __reserved);
 SIZE(crk_rec_thread, 224, __reserved2);
 SIZE(crk_rec_stop, 16, report);
+SIZE(crk_rec_times, 120, children_stime_ns);
 SIZE(crk_rec_siginfo, 144, info);
 SIZE(crk_rec_settings, 64, dispatch_selector);
 SIZE(crk_x86_breakpoints, 48, control);
@@ -58,3 +61,4 @@ static_assert(offsetof(struct crk_rec_actions, actions) == 16);
 static_assert(offsetof(struct crk_rec_creds, groups) == 104);
 static_assert(offsetof(struct crk_rec_arch, data) == 16);
 static_assert(offsetof(struct crk_x86_ports, denied) == 8);
+static_assert(offsetof(struct crk_rec_semundo, adj) == 24);

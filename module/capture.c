@@ -143,10 +143,13 @@ static void thread_rseq(struct task_struct *t, struct crk_rec_thread *rec)
 	rec->rseq_len = rseq.len;
 	rec->rseq_sig = rseq.sig;
 	rec->rseq_version = rseq.version;
+	if (rseq.slice)
+		rec->flags |= CRK_THREAD_RSEQ_SLICE;
 }
 
-static int thread_capture(const struct crk_frozen_task *e, struct crk_out *out)
+static int thread_capture(struct crk_frozen *frozen, u32 i, struct crk_out *out)
 {
+	const struct crk_frozen_task *e = &frozen->tasks[i];
 	struct task_struct *t = e->task;
 	struct crk_rec_thread *rec = out_rec(out, CRK_REC_THREAD, sizeof(*rec));
 
@@ -161,6 +164,8 @@ static int thread_capture(const struct crk_frozen_task *e, struct crk_out *out)
 		crk_restart_get(t, &rec->restart);
 	if (test_tsk_restore_sigmask(t))
 		rec->flags |= CRK_THREAD_RESTORE_MASK;
+	if (crk_semundo_is_own(frozen, i))
+		rec->flags |= CRK_THREAD_OWN_SEMUNDO;
 	rec->personality = t->personality;
 	crk_stop_get(t, rec);
 	rec->blocked = crk_sigset(&t->blocked);
@@ -341,14 +346,15 @@ static int one_capture(struct crk_job *job, u32 i, struct crk_out *out)
 	if (ret || (flags & (CRK_TASK_ZOMBIE | CRK_TASK_WORKER)))
 		return ret;
 	if (e->stack) {
-		ret = thread_capture(e, out) ?: crk_capture_trace(e->task, out);
+		ret = thread_capture(job->frozen, i, out) ?: crk_capture_trace(e->task, out);
+		ret = ret ?: crk_capture_semundo(job->frozen, i, out);
 		ret = ret ?: crk_capture_settings(e->task, out);
 		ret = ret ?: regsets_capture(e->task, out);
 		if (!ret && crk_arch.capture_thread)
 			ret = crk_arch.capture_thread(e->task, out);
 	}
 	if (!ret && (leader || e->stack))
-		ret = creds_capture(job, e->task, out);
+		ret = creds_capture(job, e->task, out) ?: crk_capture_times(e->task, leader, out);
 	if (!ret && leader)
 		ret = mm_capture(living_thread(job->frozen, i), out);
 	if (!ret && leader)

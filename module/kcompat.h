@@ -11,6 +11,7 @@
 
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <linux/ipc.h>
 #include <linux/mm.h>
 #include <linux/posix-timers.h>
 #include <linux/restart_block.h>
@@ -322,6 +323,7 @@ static inline void crk_restart_poll_set(struct restart_block *rb, u64 ns)
 struct crk_rseq_state {
 	unsigned long addr;
 	u32 len, sig, version;
+	bool slice;	/* PR_RSEQ_SLICE_EXTENSION: enabled */
 };
 
 #define CRK_HAVE_RSEQ_LEN	CRK_SINCE(6, 3)
@@ -336,6 +338,9 @@ static inline struct crk_rseq_state crk_rseq_get(struct task_struct *t)
 	s.len = t->rseq.len;
 	s.sig = t->rseq.sig;
 	s.version = t->rseq.event.has_rseq;
+#ifdef CONFIG_RSEQ_SLICE_EXTENSION
+	s.slice = t->rseq.slice.state.enabled;
+#endif
 #else
 	s.addr = (unsigned long)t->rseq;
 	s.sig = t->rseq_sig;
@@ -355,14 +360,14 @@ static inline struct crk_rseq_state crk_rseq_get(struct task_struct *t)
  * interrupt has brought the task into the kernel (@user: it was in user mode, and not in a system call), and it kills a
  * task with an extended area that does not hold what the kernel has written last.
  */
-static inline void crk_rseq_set(void __user *addr, u32 len, u32 sig, u32 version, bool user)
+static inline void crk_rseq_set(const struct crk_rseq_state *s, bool user)
 {
 #ifdef CONFIG_RSEQ
-	struct rseq __user *area = addr;
+	struct rseq __user *area = (void __user *)s->addr;
 	unsigned long irq;
 
 	rseq_execve(current);
-	if (!addr)
+	if (!area)
 		return;
 #if CRK_SINCE(6, 19)
 	/* what can't be read is found out by the kernel when it comes to write there */
@@ -374,17 +379,20 @@ static inline void crk_rseq_set(void __user *addr, u32 len, u32 sig, u32 version
 	local_irq_save(irq);
 #if CRK_SINCE(6, 19)
 	current->rseq.usrptr = area;
-	current->rseq.len = len;
-	current->rseq.sig = sig;
-	current->rseq.event.has_rseq = version;
+	current->rseq.len = s->len;
+	current->rseq.sig = s->sig;
+	current->rseq.event.has_rseq = s->version;
+#ifdef CONFIG_RSEQ_SLICE_EXTENSION
+	current->rseq.slice.state.enabled = s->slice;	/* a grant ends when its thread leaves its CPU */
+#endif
 	current->rseq.event.user_irq = user;
 	local_irq_restore(irq);
 	rseq_force_update();
 #else
 	current->rseq = area;
-	current->rseq_sig = sig;
+	current->rseq_sig = s->sig;
 #if CRK_SINCE(6, 3)
-	current->rseq_len = len;
+	current->rseq_len = s->len;
 #endif
 	current->rseq_event_mask |= RSEQ_EVENT_PREEMPT;
 	local_irq_restore(irq);
@@ -454,6 +462,47 @@ static inline u64 crk_sigset(const sigset_t *set)
 	return set->sig[0] | (u64)set->sig[1] << 32;
 #endif
 }
+
+/* ---- ipc/sem.c ---- */
+
+/*
+ * Its private types, as far as they are needed.  The adjustments are behind the struct in all of them; until
+ * "ipc/sem: Use flexible array in 'struct sem_undo'" (v6.6) a pointer says so.
+ */
+#define CRK_IPC_SEM_IDS	0
+
+struct crk_sem_undo_list {
+	refcount_t ref;
+	spinlock_t lock;
+	struct list_head sets;		/* of struct crk_sem_undo.by_list */
+};
+
+struct crk_sem_undo {
+	struct list_head by_list;
+	struct rcu_head rcu;
+	struct crk_sem_undo_list *list;
+	struct list_head by_set;
+	int semid;			/* -1: the set is gone */
+#if CRK_SINCE(6, 6)
+	short adj[];
+#else
+	short *adj;
+#endif
+};
+
+static inline const short *crk_sem_adj(const struct crk_sem_undo *undo)
+{
+	return undo->adj;
+}
+
+struct crk_sem_array {
+	struct kern_ipc_perm perm;
+	time64_t ctime;
+	struct list_head pending_alter;
+	struct list_head pending_const;
+	struct list_head undos;
+	int nr;				/* semaphores */
+};
 
 /* ---- linux/slab.h ---- */
 

@@ -27,12 +27,14 @@ union crk_cmd {
 	struct crk_files files;
 	struct crk_queue queue;
 	struct crk_fd_get fd_get;
+	struct crk_events events;
 	struct crk_restore restore;
 	struct crk_program program;
 	struct crk_park park;
 	struct crk_wait wait;
 	struct crk_set set;
 	struct crk_go go;
+	struct crk_events_put events_put;
 };
 
 /* ---- the calls that are no file's own ---- */
@@ -51,6 +53,10 @@ static int run_info(struct crk_job *job, union crk_cmd *cmd, struct crk_log *log
 		cmd->info.out_features |= CRK_FEAT_RSEQ;
 	if (IS_ENABLED(CONFIG_RSEQ) && CRK_HAVE_RSEQ_LEN)
 		cmd->info.out_features |= CRK_FEAT_RSEQ_LEN;
+	if (IS_ENABLED(CONFIG_RSEQ_SLICE_EXTENSION))
+		cmd->info.out_features |= CRK_FEAT_RSEQ_SLICE;
+	if (crk_events_can())
+		cmd->info.out_features |= CRK_FEAT_INOTIFY;
 	crk_symbols_missing(log);
 	return 0;
 }
@@ -85,11 +91,13 @@ RUN(read, crk_read(job, &cmd->read, log))
 RUN(files, crk_files(job, &cmd->files))
 RUN(queue, crk_queue(&cmd->queue))
 RUN(fd_get, crk_fd_get(job, &cmd->fd_get))
+RUN(events, crk_events(&cmd->events))
 RUN(program, crk_program(job, &cmd->program, log))
 RUN(park, crk_park(job, &cmd->park))
 RUN(wait, crk_wait(job, &cmd->wait, log))
 RUN(set, crk_set(job, &cmd->set, log))
 RUN(go, crk_go(job, &cmd->go, log))
+RUN(events_put, crk_events_put(&cmd->events_put))
 
 #define OPENER	BIT(0)		/* the opener's process only, job->lock is held */
 #define FROZEN	BIT(1)		/* the job holds a frozen cgroup */
@@ -136,13 +144,15 @@ static const struct crk_ioctl crk_ioctls[] = {
 	ROW(FILES, run_files, crk_files, CRK_FILES_SIZE_VER0, OPENER | FROZEN, RES(crk_files)),
 	ROW(QUEUE, run_queue, crk_queue, CRK_QUEUE_SIZE_VER0, OPENER | FROZEN, RES(crk_queue)),
 	ROW(FD_GET, run_fd_get, crk_fd_get, CRK_FD_GET_SIZE_VER0, OPENER | FROZEN, RES(crk_fd_get)),
+	ROW(EVENTS, run_events, crk_events, CRK_EVENTS_SIZE_VER0, OPENER | FROZEN),
 	ROW(RESTORE, run_restore, crk_restore, CRK_RESTORE_SIZE_VER0, OPENER, RES(crk_restore)),
 	ROW(PROGRAM, run_program, crk_program, CRK_PROGRAM_SIZE_VER0, RESTORED, LOG(crk_program),
 	    RES(crk_program), FLAGS(CRK_PROGRAM_SHARED)),
 	ROW(PARK, run_park, crk_park, CRK_PARK_SIZE_VER0, RESTORED),
 	ROW(WAIT, run_wait, crk_wait, CRK_WAIT_SIZE_VER0, OPENER | GATE, LOG(crk_wait)),
-	ROW(SET, run_set, crk_set, CRK_SET_SIZE_VER0, OPENER | GATE, LOG(crk_set)),
+	ROW(SET, run_set, crk_set, CRK_SET_SIZE_VER0, OPENER | GATE, LOG(crk_set), FLAGS(CRK_SET_TIMES)),
 	ROW(GO, run_go, crk_go, CRK_GO_SIZE_VER0, OPENER | GATE, LOG(crk_go), FLAGS(CRK_GO_PREPARE)),
+	ROW(EVENTS_PUT, run_events_put, crk_events_put, CRK_EVENTS_PUT_SIZE_VER0, OPENER | GATE),
 };
 
 /* ---- the device ---- */

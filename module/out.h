@@ -33,6 +33,13 @@ int crk_capture_stop(struct task_struct *leader, struct crk_out *out);
 bool crk_trace_at_entry(struct task_struct *t);	/* held at the entry of a system call that has not begun */
 int crk_capture_trace(struct task_struct *t, struct crk_out *out);
 
+/* semundo.c */
+bool crk_semundo_is_own(struct crk_frozen *frozen, u32 i);
+int crk_capture_semundo(struct crk_frozen *frozen, u32 i, struct crk_out *out);
+
+/* times.c */
+int crk_capture_times(struct task_struct *t, bool leader, struct crk_out *out);
+
 /* itimers.c, under siglock */
 unsigned int crk_timers_count(struct task_struct *t);
 /* -EAGAIN: a timer is just expiring and waits for siglock; let go of it and try again */

@@ -89,6 +89,11 @@ int crk_files(struct crk_job *job, struct crk_files *cmd);
 int crk_queue(struct crk_queue *cmd);
 int crk_fd_get(struct crk_job *job, struct crk_fd_get *cmd);
 
+/* inotify.c: both ways */
+bool crk_events_can(void);
+int crk_events(struct crk_events *cmd);
+int crk_events_put(struct crk_events_put *cmd);
+
 /* restart.c: restart blocks by name, both ways */
 void crk_restart_get(struct task_struct *t, struct crk_restart *out);
 int crk_restart_check(const struct crk_restart *in, struct crk_log *log);

@@ -2,7 +2,7 @@
 /*
  * Types that the files of the restore half share: the gate, the tasks that wait behind it, and the memory program that
  * a process runs before it waits.  Nothing outside gate.c, threads.c, set.c, settings.c, stop.c,
- * ptrace.c, vfork.c, program.c, ops.c, fill.c, process.c, timers.c and records.c needs them.
+ * ptrace.c, vfork.c, program.c, ops.c, fill.c, process.c, timers.c, times.c and records.c needs them.
  */
 #ifndef _CRK_RESTORE_H
 #define _CRK_RESTORE_H
@@ -264,6 +264,9 @@ void crk_trace_syscall_exit(void);			/* current, whose system call was finished 
 /* settings.c */
 int crk_settings_check(const struct crk_rec_settings *in, struct crk_log *log);
 void crk_settings_set(const struct crk_rec_settings *in);	/* current, through the gate */
+
+/* times.c; gate->lock held, @t is parked */
+void crk_times_set(struct task_struct *t, const struct crk_rec_times *in);
 
 /* stop.c */
 int crk_stop_check(const struct crk_rec_stop *in, struct crk_log *log);

@@ -27,6 +27,9 @@ struct thread_recs {
 	struct crk_rec_stop stop;
 	struct crk_rec_trace trace;
 	struct crk_rec_settings settings;
+	struct crk_rec_times times;
+	bool want_times;	/* CRK_SET_TIMES */
+	bool has_times;
 	bool has_thread;
 	bool has_trace;
 	u32 nr_sets;
@@ -84,6 +87,9 @@ static int thread_rec_add(struct thread_recs *tr, const struct crk_rec *rec, str
 		       crk_settings_check(&tr->settings, log);
 	case CRK_REC_ARCH:
 		return arch_rec_add(tr, (const void *)rec, log);
+	case CRK_REC_TIMES:
+		tr->has_times = tr->want_times;
+		return crk_rec_get(rec, &tr->times, sizeof(tr->times), log);
 	default:
 		return 0;		/* of the process, or of a newer dump */
 	}
@@ -105,6 +111,7 @@ static int thread_recs_get(const void *recs, u64 len, u64 *pos, struct thread_re
 	tr->nr_arch = 0;
 	tr->has_thread = false;
 	tr->has_trace = false;
+	tr->has_times = false;
 	memset(&tr->stop, 0, sizeof(tr->stop));
 	memset(&tr->settings, 0, sizeof(tr->settings));
 	ret = crk_rec_get(rec, &tr->task, sizeof(tr->task), log);
@@ -123,10 +130,14 @@ static int thread_recs_get(const void *recs, u64 len, u64 *pos, struct thread_re
 
 static int rseq_check(const struct crk_rec_thread *in)
 {
+	bool slice = in->flags & CRK_THREAD_RSEQ_SLICE;
+
 	if (!in->rseq)
-		return 0;
+		return slice ? -EINVAL : 0;
 	if (!IS_ENABLED(CONFIG_RSEQ) || (!CRK_HAVE_RSEQ_LEN && in->rseq_len != 32))
 		return -EOPNOTSUPP;
+	if (slice && in->rseq_version < 2)
+		return -EINVAL;
 	if (!in->rseq_version || in->rseq_version > 2 || in->rseq_len < 32 || !IS_ALIGNED(in->rseq, sizeof(u64)) ||
 	    !access_ok(u64_to_user_ptr(in->rseq), in->rseq_len))
 		return -EINVAL;
@@ -146,7 +157,8 @@ static int thread_check(const struct thread_recs *tr, struct crk_log *log)
 	int ret;
 
 	if (in->flags & ~(CRK_THREAD_RESTORE_MASK | CRK_THREAD_COMPAT | CRK_THREAD_ADDR32 | CRK_THREAD_KEYRING |
-			  CRK_THREAD_STOPPED | CRK_THREAD_STOPPING | CRK_THREAD_NO_TSC | CRK_THREAD_NO_CPUID))
+			  CRK_THREAD_STOPPED | CRK_THREAD_STOPPING | CRK_THREAD_NO_TSC | CRK_THREAD_NO_CPUID |
+			  CRK_THREAD_OWN_SEMUNDO | CRK_THREAD_RSEQ_SLICE))
 		return crk_log(log, -EINVAL, "tid %d: unknown flags %#x", tid, in->flags);
 	if (in->altstack_flags & ~(SS_ONSTACK | SS_DISABLE | SS_AUTODISARM))
 		return crk_log(log, -EINVAL, "tid %d: unknown signal stack flags %#x", tid, in->altstack_flags);
@@ -160,6 +172,8 @@ static int thread_check(const struct thread_recs *tr, struct crk_log *log)
 	ret = crk_stop_check_thread(in, log);
 	if (ret)
 		return crk_log(log, ret, "tid %d: its job control state is wrong", tid);
+	if (in->flags & CRK_THREAD_RSEQ_SLICE && !IS_ENABLED(CONFIG_RSEQ_SLICE_EXTENSION))
+		return crk_log(log, -EOPNOTSUPP, "tid %d: this kernel has no CONFIG_RSEQ_SLICE_EXTENSION", tid);
 	ret = rseq_check(in);
 	if (ret)
 		return crk_log(log, ret, "tid %d: rseq area at %#llx of %u bytes can't be used here", tid, in->rseq,
@@ -360,6 +374,8 @@ static int one_apply(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 	if (!p)
 		return crk_log(log, -ESRCH, "tid %d: was killed", tr->task.tid);
 	p->stop = tr->stop;
+	if (tr->has_times)
+		crk_times_set(p->task, &tr->times);
 	if (tr->task.flags & CRK_TASK_DEAD)
 		return dead_apply(gate, p, tr->task.exit_code);
 	view = task_user_regset_view(p->task);
@@ -390,7 +406,7 @@ static int one_apply(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 }
 
 /* a SET that failed half-way has let nobody go: GO needs the state of all */
-static int all_do(struct crk_gate *gate, const void *recs, u64 len, struct crk_log *log,
+static int all_do(struct crk_gate *gate, const struct crk_set *cmd, const void *recs, struct crk_log *log,
 		  int (*fn)(struct crk_gate *, struct thread_recs *, struct crk_log *))
 {
 	struct thread_recs *tr __free(kfree) = kmalloc(sizeof(*tr), GFP_KERNEL_ACCOUNT);
@@ -399,8 +415,9 @@ static int all_do(struct crk_gate *gate, const void *recs, u64 len, struct crk_l
 
 	if (!tr)
 		return -ENOMEM;
+	tr->want_times = cmd->flags & CRK_SET_TIMES;
 	do {
-		ret = thread_recs_get(recs, len, &pos, tr, log);
+		ret = thread_recs_get(recs, cmd->recs_len, &pos, tr, log);
 		if (ret > 0)
 			ret = fn(gate, tr, log) ?: 1;
 	} while (ret > 0);
@@ -415,16 +432,14 @@ int crk_set(struct crk_job *job, struct crk_set *cmd, struct crk_log *log)
 
 	if (!gate)
 		return -EBUSY;
-	if (cmd->flags)
-		return -EINVAL;
 	recs = crk_recs_copy(cmd->recs_uptr, cmd->recs_len, log);
 	if (IS_ERR(recs))
 		return PTR_ERR(recs);
 	scoped_guard(mutex, &gate->lock) {
 		if (gate->state == CRK_GATE_CLOSED && gate->nr_parked == gate->nr_tasks) {
-			ret = all_do(gate, recs, cmd->recs_len, log, one_check);
+			ret = all_do(gate, cmd, recs, log, one_check);
 			if (!ret)
-				ret = all_do(gate, recs, cmd->recs_len, log, one_apply);
+				ret = all_do(gate, cmd, recs, log, one_apply);
 		} else if (gate->state == CRK_GATE_DEAD) {
 			ret = crk_gate_failure(gate, log, -ESRCH);
 		} else {

@@ -82,6 +82,7 @@ struct crk_symbol {
 	ADDR(do_restart_poll,	"CONFIG_MMU",		"restart blocks of poll")		\
 	ADDR(futex_wait_restart, "CONFIG_FUTEX",	"restart blocks of futex")		\
 	SEEK(posix_cpu_nsleep_restart, "CONFIG_POSIX_TIMERS", "remaining time of sleeps on CPU clocks") \
+	SEEK(inotify_read,	"CONFIG_INOTIFY_USER",	"events that wait in inotify descriptors") \
 	SEEK(alarm_timer_nsleep_restart, "CONFIG_RTC_CLASS", "remaining time of sleeps on alarm clocks")
 
 /* what one row declares, defines and puts into the table; arch/ uses the same on its own rows */

@@ -203,7 +203,7 @@ void crk_user_pointers_drop(void)
 #ifdef CONFIG_COMPAT
 	crk_compat_robust_list(current) = NULL;
 #endif
-	crk_rseq_set(NULL, 0, 0, 0, false);
+	crk_rseq_set(&(struct crk_rseq_state){}, false);
 }
 
 /* ---- waiting ---- */
@@ -328,6 +328,10 @@ static bool gate_wait(struct crk_gate *gate, struct crk_parked *p)
 /* the gate is open: nothing here may fail */
 static void state_apply(const struct crk_rec_thread *in, const struct crk_rec_settings *settings)
 {
+	const struct crk_rseq_state rseq = {
+		.addr = in->rseq, .len = in->rseq_len, .sig = in->rseq_sig, .version = in->rseq_version,
+		.slice = in->flags & CRK_THREAD_RSEQ_SLICE,
+	};
 	sigset_t blocked;
 
 	current->sas_ss_sp = in->altstack_sp;
@@ -344,8 +348,7 @@ static void state_apply(const struct crk_rec_thread *in, const struct crk_rec_se
 	task_lock(current);
 	strscpy_pad(current->comm, in->comm, sizeof(current->comm));
 	task_unlock(current);
-	crk_rseq_set(u64_to_user_ptr(in->rseq), in->rseq_len, in->rseq_sig, in->rseq_version,
-		     in->syscall == CRK_SYSCALL_NONE);
+	crk_rseq_set(&rseq, in->syscall == CRK_SYSCALL_NONE);
 	crk_settings_set(settings);
 
 	/* last: signals that were queued meanwhile are noticed here */

@@ -37,6 +37,8 @@
 #define CRK_FEAT_RSEQ		(1ULL << 3)
 #define CRK_FEAT_RSEQ_LEN	(1ULL << 4)	/* rseq areas other than 32 bytes */
 #define CRK_FEAT_SHMAT		(1ULL << 5)	/* CRK_OP_SHMAT */
+#define CRK_FEAT_RSEQ_SLICE	(1ULL << 6)	/* CRK_THREAD_RSEQ_SLICE can be set */
+#define CRK_FEAT_INOTIFY	(1ULL << 7)	/* CRK_IOC_EVENTS, CRK_IOC_EVENTS_PUT */
 
 /**
  * struct crk_info - CRK_IOC_INFO: what this module can do
@@ -585,6 +587,33 @@ struct crk_fd_get {
 #define CRK_FD_GET_SIZE_VER0	24
 #define CRK_IOC_FD_GET		_IO(CRK_IOC_MAGIC, 0x0B)
 
+/**
+ * struct crk_events - CRK_IOC_EVENTS: what waits in an inotify descriptor, without taking it
+ * @size: sizeof(struct crk_events) as the caller knows it
+ * @flags: 0
+ * @fd: an inotify descriptor, open in the caller
+ * @out_next_wd: where the kernel begins to look for the number of the next new watch; at least 1
+ * @buf_uptr: where the events go: struct inotify_event with names, oldest first, as read(2) gives them
+ * @buf_len: bytes at @buf_uptr
+ * @out_len: bytes that all events take; if more than @buf_len, those that fit are given
+ *
+ * Source: notification list of the descriptor's fsnotify group.
+ *
+ * Errors: EBUSY nothing is frozen by this job; EBADF no such descriptor; EINVAL not one of inotify; EOPNOTSUPP no
+ * CRK_FEAT_INOTIFY.
+ */
+struct crk_events {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 out_next_wd;
+	__aligned_u64 buf_uptr;
+	__aligned_u64 buf_len;
+	__aligned_u64 out_len;
+};
+#define CRK_EVENTS_SIZE_VER0	40
+#define CRK_IOC_EVENTS		_IO(CRK_IOC_MAGIC, 0x0C)
+
 /* ---- restore ---- */
 
 /**
@@ -756,10 +785,12 @@ struct crk_wait {
 #define CRK_WAIT_SIZE_VER0	40
 #define CRK_IOC_WAIT		_IO(CRK_IOC_MAGIC, 0x23)
 
+#define CRK_SET_TIMES	(1U << 0)	/* CRK_REC_TIMES too, which is skipped otherwise */
+
 /**
  * struct crk_set - CRK_IOC_SET: give parked threads their state
  * @size: sizeof(struct crk_set) as the caller knows it
- * @flags: 0
+ * @flags: CRK_SET_*
  * @recs_uptr: per thread CRK_REC_TASK, then CRK_REC_REGSET and CRK_REC_THREAD, as CRK_IOC_CAPTURE gave them, and
  *	CRK_REC_STOP of a leader; other records of the process among them are skipped; CRK_REC_TASK with
  *	CRK_TASK_DEAD alone for a leader that is to exit before its threads go on
@@ -815,5 +846,31 @@ struct crk_go {
 };
 #define CRK_GO_SIZE_VER0	24
 #define CRK_IOC_GO		_IO(CRK_IOC_MAGIC, 0x25)
+
+/**
+ * struct crk_events_put - CRK_IOC_EVENTS_PUT: queue events in an inotify descriptor
+ * @size: sizeof(struct crk_events_put) as the caller knows it
+ * @flags: 0
+ * @fd: an inotify descriptor, open in the caller
+ * @out_nr: events queued
+ * @buf_uptr: what CRK_IOC_EVENTS gave
+ * @buf_len: bytes at @buf_uptr
+ *
+ * They come behind those that wait there.  All are queued, or none.  Nobody gets a signal for them (O_ASYNC); who
+ * waits in read(2) or poll(2) is woken.
+ *
+ * Errors: EBUSY the job is not a restore; EBADF no such descriptor; EINVAL not one of inotify, or the bytes are no
+ * events; ENOSPC more than the descriptor queues (fs.inotify.max_queued_events); EOPNOTSUPP no CRK_FEAT_INOTIFY.
+ */
+struct crk_events_put {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 out_nr;
+	__aligned_u64 buf_uptr;
+	__aligned_u64 buf_len;
+};
+#define CRK_EVENTS_PUT_SIZE_VER0	32
+#define CRK_IOC_EVENTS_PUT	_IO(CRK_IOC_MAGIC, 0x26)
 
 #endif /* _UAPI_CRK_H */

@@ -24,6 +24,8 @@
 #define CRK_REC_TRACE		11	/* struct crk_rec_trace */
 #define CRK_REC_SETTINGS	16	/* struct crk_rec_settings */
 #define CRK_REC_ARCH		17	/* struct crk_rec_arch */
+#define CRK_REC_SEMUNDO		18	/* struct crk_rec_semundo */
+#define CRK_REC_TIMES		19	/* struct crk_rec_times */
 
 /**
  * struct crk_rec - head of every record
@@ -127,6 +129,8 @@ struct crk_restart {
 #define CRK_THREAD_STOPPING	(1U << 5)	/* a group stop waits for it: asleep where it can't stop yet (vfork) */
 #define CRK_THREAD_NO_TSC	(1U << 6)	/* may not read the CPU's time stamp counter: prctl(PR_SET_TSC) */
 #define CRK_THREAD_NO_CPUID	(1U << 7)	/* may not ask the CPU what it is: arch_prctl(ARCH_SET_CPUID) */
+#define CRK_THREAD_OWN_SEMUNDO	(1U << 8)	/* does not share the process's list of SysV semaphore undos */
+#define CRK_THREAD_RSEQ_SLICE	(1U << 9)	/* prctl(PR_RSEQ_SLICE_EXTENSION): enabled */
 
 /**
  * struct crk_rec_thread - CRK_REC_THREAD: what a register set can't tell of a thread
@@ -204,6 +208,65 @@ struct crk_rec_stop {
 	struct crk_rec rec;
 	__u32 flags;
 	__u32 report;
+};
+
+/**
+ * struct crk_rec_semundo - CRK_REC_SEMUNDO: what the end of a thread, or of all that share its list, will add to a SysV
+ *	semaphore set (SEM_UNDO of semop(2)); only read by crk, the restored thread takes its own
+ * @semid: the set, in the thread's ipc namespace
+ * @key: of the set
+ * @nr: semaphores of the set
+ * @__reserved: 0
+ * @adj: for each of them; there is no record for a set where all are 0
+ *
+ * The threads of a process share one list unless they have CRK_THREAD_OWN_SEMUNDO; its records are those of the first
+ * of them that is alive.
+ */
+struct crk_rec_semundo {
+	struct crk_rec rec;
+	__s32 semid;
+	__s32 key;
+	__u32 nr;
+	__u32 __reserved;
+	__s16 adj[];
+};
+
+/**
+ * struct crk_rec_times - CRK_REC_TIMES: when a thread began, and the CPU time that it has used
+ * @start_boottime_ns: CLOCK_BOOTTIME of its start
+ * @start_monotonic_ns: CLOCK_MONOTONIC of its start
+ * @utime_ns: in user mode, as the kernel has sampled it
+ * @stime_ns: in the kernel, as sampled
+ * @runtime_ns: on a CPU, exactly: the clock CLOCK_THREAD_CPUTIME_ID
+ * @shown_utime_ns: the least that getrusage(2) may show from now on, since it never goes back
+ * @shown_stime_ns: the same in the kernel
+ * @dead_utime_ns: of threads that have exited; this and all that follows is of the process, and 0 but for a leader
+ * @dead_stime_ns: the same in the kernel
+ * @dead_runtime_ns: the same on a CPU
+ * @process_shown_utime_ns: as @shown_utime_ns, of the process
+ * @process_shown_stime_ns: as @shown_stime_ns, of the process
+ * @children_utime_ns: of children that were waited for
+ * @children_stime_ns: the same in the kernel
+ *
+ * CRK_IOC_SET with CRK_SET_TIMES puts these in place of what the thread that took its place has used.  A start that is
+ * later than now (of a longer uptime) is left as it is.
+ */
+struct crk_rec_times {
+	struct crk_rec rec;
+	__aligned_u64 start_boottime_ns;
+	__aligned_u64 start_monotonic_ns;
+	__aligned_u64 utime_ns;
+	__aligned_u64 stime_ns;
+	__aligned_u64 runtime_ns;
+	__aligned_u64 shown_utime_ns;
+	__aligned_u64 shown_stime_ns;
+	__aligned_u64 dead_utime_ns;
+	__aligned_u64 dead_stime_ns;
+	__aligned_u64 dead_runtime_ns;
+	__aligned_u64 process_shown_utime_ns;
+	__aligned_u64 process_shown_stime_ns;
+	__aligned_u64 children_utime_ns;
+	__aligned_u64 children_stime_ns;
 };
 
 /* CRK_TRACE_STOP_*: struct crk_rec_trace.stop: where the tracer holds a thread, in the words of ptrace(2) */

@@ -987,6 +987,7 @@ TEST_F(crk, refuses_wrong_number_of_threads)
 
 TEST_F(crk, set_refuses_bad_state)
 {
+	struct crk_info info = { .size = sizeof(info) };
 	struct user_regs_struct regs;
 	struct crk_rec_thread *t;
 	char log[512] = "";
@@ -1015,6 +1016,13 @@ TEST_F(crk, set_refuses_bad_state)
 	t->rseq_len = 32;
 	t->rseq_version = 1;
 	EXPECT_EQ(-EINVAL, state_set(self, NULL, 0));
+
+	/* a time slice extension of no area; where the kernel has none at all, that is said */
+	self->set.len = 0;
+	t = leader_state(self);
+	t->flags = CRK_THREAD_RSEQ_SLICE;
+	EXPECT_EQ(0, ioctl(self->dev, CRK_IOC_INFO, &info));
+	EXPECT_EQ(info.out_features & CRK_FEAT_RSEQ_SLICE ? -EINVAL : -EOPNOTSUPP, state_set(self, log, sizeof(log)));
 
 	self->set.len = 0;
 	regs_init(&regs, 0);

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,11 +31,12 @@ struct given {
 
 static void busy(void *arg)
 {
+	struct sembuf give = { .sem_num = 1, .sem_op = 3, .sem_flg = SEM_UNDO };
 	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN };
 	struct itimerspec when = { .it_value.tv_sec = 1000 };
 	sigset_t set;
 	timer_t timer;
-	int p[2], e;
+	int p[2], e, id = *(int *)arg;
 	char *map;
 
 	map = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -43,6 +47,8 @@ static void busy(void *arg)
 	epoll_ctl(e, EPOLL_CTL_ADD, p[0], &(struct epoll_event){ .events = EPOLLIN });
 	timer_create(CLOCK_MONOTONIC, &ev, &timer);
 	timer_settime(timer, 0, &when, NULL);
+	if (semop(id, &give, 1))
+		_exit(1);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGRTMIN + 1);
@@ -60,6 +66,7 @@ static void busy(void *arg)
 FIXTURE(leaks) {
 	char *cgroup;
 	pid_t pid;
+	int sems;
 	struct given given[2];
 };
 
@@ -129,6 +136,22 @@ static void give_files(struct __test_metadata *_metadata, int dev, struct given 
 	g->len += cmd.out_nr * sizeof(struct crk_fd);
 }
 
+static void give_events(struct __test_metadata *_metadata, int dev, struct given *g)
+{
+	CMD(crk_events, cmd, .fd = inotify_init1(IN_CLOEXEC), .buf_len = 1000);
+	int file;
+
+	ASSERT_LT(0, inotify_add_watch(cmd.fd, "/tmp", IN_CREATE));
+	file = open("/tmp/crk-leaks", O_CREAT | O_CLOEXEC | O_WRONLY, 0600);
+	ASSERT_EQ(0, unlink("/tmp/crk-leaks"));
+	close(file);
+	cmd.buf_uptr = (uintptr_t)room(g, 1000);
+	ASSERT_EQ(0, device_call(dev, CRK_IOC_EVENTS, &cmd));
+	ASSERT_EQ(32, cmd.out_len);
+	g->len += cmd.out_len;
+	close(cmd.fd);
+}
+
 static void give_info(struct __test_metadata *_metadata, int dev, struct given *g)
 {
 	struct crk_info *cmd = room(g, sizeof(*cmd));
@@ -148,7 +171,9 @@ FIXTURE_SETUP(leaks)
 		SKIP(return, "no /dev/crk: %s", strerror(errno));
 	close(dev);
 	self->cgroup = cgroup_make(NULL, "leaks");
-	self->pid = task_start(self->cgroup, busy, NULL);
+	self->sems = semget(IPC_PRIVATE, 3, 0600);
+	ASSERT_LE(0, self->sems);
+	self->pid = task_start(self->cgroup, busy, &self->sems);
 	/* frozen by us too, so that nothing changes between the two jobs */
 	cgroup_freeze(self->cgroup, true);
 	for (i = 0; i < 2; i++) {
@@ -162,6 +187,7 @@ FIXTURE_SETUP(leaks)
 		give_vmas(_metadata, dev, g, self->pid);
 		give_pages(_metadata, dev, g, self->pid);
 		give_files(_metadata, dev, g, self->pid);
+		give_events(_metadata, dev, g);
 		close(dev);
 	}
 	ASSERT_EQ(self->given[0].len, self->given[1].len);
@@ -172,6 +198,7 @@ FIXTURE_TEARDOWN(leaks)
 {
 	cgroup_freeze(self->cgroup, false);
 	cgroup_remove(self->cgroup);
+	semctl(self->sems, 0, IPC_RMID);
 }
 
 static uint64_t word_at(const struct given *g, size_t at)
