@@ -151,7 +151,8 @@ static int phase_commit(struct dump_run *run)
 
 static int phase_end(struct dump_run *run)
 {
-	const struct crk_opts *opts = run->d.opts;
+	struct crk_dump *d = &run->d;
+	const struct crk_opts *opts = d->opts;
 	size_t i;
 	int err;
 
@@ -161,11 +162,12 @@ static int phase_end(struct dump_run *run)
 		return 0;
 	/* SIGKILL reaches frozen tasks; they are not thawed, so that none runs again */
 	run->in_doubt = true;
+	crk_semundo_end(d);
 	/* the kernel's way for all kills leaders, and what has exited cannot be killed */
-	for (i = 0; i < run->d.nr_procs; i++)
-		if (run->d.procs[i].live != run->d.procs[i].leader)
-			kill(run->d.procs[i].pid, SIGKILL);
-	err = crk_cgroup_kill(run->d.cgroup_fd);
+	for (i = 0; i < d->nr_procs; i++)
+		if (d->procs[i].live != d->procs[i].leader)
+			kill(d->procs[i].pid, SIGKILL);
+	err = crk_cgroup_kill(d->cgroup_fd);
 	if (err)
 		return err;
 	run->in_doubt = false;

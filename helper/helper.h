@@ -260,6 +260,11 @@ struct crk_prop_ops {
 };
 
 int crk_task_dump(struct crk_dump *d);		/* core-TID, crk-core-TID, crk-task-PID, pstree, ids of all processes */
+/*
+ * Before a dump kills its processes: ends those first that hold SysV semaphores (SEM_UNDO), where others have given some.
+ * Values stop at 0, so what was given must not be taken back before what was taken of it has come back.
+ */
+void crk_semundo_end(struct crk_dump *d);
 
 /* ---- dev.c: the only file that calls the module; 0 or negative errno, the module's reason already printed ---- */
 

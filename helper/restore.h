@@ -18,6 +18,7 @@ enum crk_barrier {
 	CRK_BARRIER_CREATED,		/* all processes exist; sessions and leaders of groups are made */
 	CRK_BARRIER_GROUPED,		/* all are in their groups; stand-ins may go */
 	CRK_BARRIER_ADOPTED,		/* stand-ins are gone, orphans have their parents */
+	CRK_BARRIER_POSTED,		/* semaphores: what was given is there, the rest may be taken; those who have any */
 	CRK_NR_BARRIERS
 };
 

@@ -38,10 +38,18 @@ static void thread_main(void *arg)
 		pause();
 }
 
+static bool has_own_semundo(const struct crk_rthread *t)
+{
+	const struct crk_rec_thread *rec = crk_rec_find(t->recs, t->recs_len, CRK_REC_THREAD, NULL);
+
+	return rec && rec->flags & CRK_THREAD_OWN_SEMUNDO;
+}
+
 static int thread_create(struct thread_start *start)
 {
 	struct clone_args args = {
-		.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
+		.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+			 (has_own_semundo(start->t) ? 0 : CLONE_SYSVSEM),
 		.stack = (uintptr_t)start,
 		.stack_size = THREAD_STACK,
 		.set_tid = (uintptr_t)&start->t->tid,
