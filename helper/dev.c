@@ -296,6 +296,29 @@ int crk_dev_queue(int dev, int fd, uint32_t **ret, size_t *nr_ret)
 	return 0;
 }
 
+int crk_dev_events(int dev, int fd, void **ret, size_t *len_ret, uint32_t *next_wd_ret)
+{
+	struct crk_events cmd = { .size = sizeof(cmd), .fd = fd };
+	_cleanup_free_ char *buf = NULL;
+	int err;
+
+	do {
+		free(buf);
+		cmd.buf_len = cmd.out_len + 1024;
+		buf = malloc(cmd.buf_len);
+		if (!buf)
+			return crk_oom();
+		cmd.buf_uptr = (uintptr_t)buf;
+		err = dev_ioctl(dev, CRK_IOC_EVENTS, &cmd);
+		if (err)
+			return err == -EOPNOTSUPP || err == -EINVAL ? err : crk_err(err, "cannot list the events that wait");
+	} while (cmd.out_len > cmd.buf_len);
+	*next_wd_ret = cmd.out_next_wd;
+	*len_ret = cmd.out_len;
+	*ret = steal_ptr(&buf);
+	return 0;
+}
+
 /* ---- restore ---- */
 
 int crk_dev_restore(int dev, uint32_t nr_tasks)
@@ -373,6 +396,13 @@ int crk_dev_set(int dev, const void *recs, size_t len)
 
 	ret = dev_ioctl(dev, CRK_IOC_SET, &cmd);
 	return ret ? dev_err(ret, log, "cannot give the threads their state") : 0;
+}
+
+int crk_dev_events_put(int dev, int fd, const void *buf, size_t len)
+{
+	struct crk_events_put cmd = { .size = sizeof(cmd), .fd = fd, .buf_uptr = (uintptr_t)buf, .buf_len = len };
+
+	return dev_ioctl(dev, CRK_IOC_EVENTS_PUT, &cmd);
 }
 
 int crk_dev_go(int dev, bool prepare)

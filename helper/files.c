@@ -270,6 +270,19 @@ int crk_files_dump_fd(struct crk_dump *d, const struct crk_dfile *from, int fd, 
 	return err;
 }
 
+static int early_all(struct crk_dump *d)
+{
+	const struct crk_file_ops * const *ops;
+	size_t i, k;
+	int err = 0;
+
+	for (ops = crk_file_kinds; *ops; ops++)
+		for (i = 0; (*ops)->early && i < d->nr_procs; i++)
+			for (k = 0; k < d->procs[i].nr_fds && !err; k++)
+				err = (*ops)->early(d, &d->procs[i], &d->procs[i].fds[k]);
+	return err;
+}
+
 int crk_files_dump(struct crk_dump *d)
 {
 	const struct crk_file_ops * const *ops;
@@ -278,6 +291,7 @@ int crk_files_dump(struct crk_dump *d)
 	int err;
 
 	err = crk_dump_img(d, CRK_IMG_FILES, &img);	/* there even if nothing is open */
+	err = err ?: early_all(d);
 	for (i = 0; i < d->nr_procs && !err; i++) {
 		struct crk_dproc *p = &d->procs[i];
 

@@ -125,6 +125,7 @@ struct crk_rproc;
  * struct crk_file_ops - a kind of open file; one per file in files/, listed in files/kinds.def
  * @name: as messages call it
  * @type: FD_TYPES__* in files.img
+ * @early: for each descriptor in the dump, before any file is read: what that would change.  NULL: nothing
  * @probe: is this file mine?  First match in the order of kinds.def wins
  * @dump: fill @fe (its fields are freed by the caller with the arena of files_registry.c) and write the kind's other
  *	images; refuse with one sentence what can't be carried
@@ -144,6 +145,7 @@ struct crk_rproc;
 struct crk_file_ops {
 	const char *name;
 	int type;
+	int (*early)(struct crk_dump *d, struct crk_dproc *p, const struct crk_fd *facts);
 	bool (*probe)(const struct crk_dfile *f);
 	int (*dump)(struct crk_dump *d, const struct crk_dfile *f, FileEntry *fe);
 	int (*finish)(struct crk_dump *d);
@@ -282,11 +284,14 @@ int crk_dev_read(int dev, pid_t pid, int file_fd, uint64_t off, const struct crk
 int crk_dev_files(int dev, pid_t pid, struct crk_fd **ret, size_t *nr_ret);	/* malloc'ed */
 int crk_dev_fd_get(int dev, pid_t tid, int fd);				/* here, or negative errno */
 int crk_dev_queue(int dev, int fd, uint32_t **ret, size_t *nr_ret);		/* malloc'ed */
+/* what waits in an inotify descriptor, malloc'ed; without a word if it is none (-EINVAL), or by -EOPNOTSUPP */
+int crk_dev_events(int dev, int fd, void **ret, size_t *len_ret, uint32_t *next_wd_ret);
 int crk_dev_restore(int dev, uint32_t nr_tasks);
 int crk_dev_program(int dev, struct crk_program *cmd);				/* returns only on failure */
 int crk_dev_park(int dev);							/* returns only on failure */
 int crk_dev_wait(int dev, unsigned int timeout_ms, struct crk_wait *out);
 int crk_dev_set(int dev, const void *recs, size_t len);
+int crk_dev_events_put(int dev, int fd, const void *buf, size_t len);	/* the caller says it */
 int crk_dev_go(int dev, bool prepare);
 
 /* ---- cgroup.c ---- */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * inotify_init(2) and its watches.  fdinfo names the watched inodes by file handle; the path comes from opening that.
- * Events that were not read yet stay behind: reading them would take them from a target that is left running.
+ * inotify_init(2), its watches and the events that wait.  fdinfo names the watched inodes by file handle; the path comes
+ * from opening that.  The events come from the module and go back through it: reading would take them from a target
+ * that is left running.  A dump that reads a watched file makes events; what waits is looked at before.
  */
 #include <errno.h>
 #include <limits.h>
@@ -139,17 +140,119 @@ static int watch_parse(struct crk_dump *d, const struct crk_dfile *f, const char
 	return 0;
 }
 
+/* events of one file; kept until it is dumped */
+struct waiting {
+	struct waiting *next;
+	uint64_t file_id;
+	void *events;
+	size_t len;
+	uint32_t next_wd;
+	bool known;			/* else the module can't tell */
+};
+
+struct waitings {
+	struct stat anon;		/* the inode that inotify's files share with others */
+	struct waiting *list;
+};
+
+static int waiting_read(struct crk_dump *d, int fd, struct waiting *w)
+{
+	_cleanup_free_ void *events = NULL;
+	int err = crk_dev_events(d->dev, fd, &events, &w->len, &w->next_wd);
+
+	w->known = !err;
+	if (err || !w->len)
+		return err == -EOPNOTSUPP ? 0 : err;
+	w->events = crk_dump_alloc(d, w->len);
+	if (!w->events)
+		return -ENOMEM;
+	memcpy(w->events, events, w->len);
+	return 0;
+}
+
+static int anon_stat(struct stat *st)
+{
+	_cleanup_close_ int fd = inotify_init1(IN_CLOEXEC);
+
+	return fd < 0 || fstat(fd, st) ? crk_err(-errno, "cannot make an inotify descriptor") : 0;
+}
+
+/* to read a watched file makes more events: those that the program has not seen at the dump come first */
+static int inotify_early(struct crk_dump *d, struct crk_dproc *p, const struct crk_fd *facts)
+{
+	struct waitings *s = crk_dump_state(d, &crk_file_inotify, sizeof(*s));
+	_cleanup_close_ int fd = -1;
+	struct waiting *w;
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	err = s->anon.st_ino ? 0 : anon_stat(&s->anon);
+	if (err || facts->ino != s->anon.st_ino || facts->dev != s->anon.st_dev)
+		return err;
+	for (w = s->list; w && w->file_id != facts->file_id; w = w->next)
+		;
+	fd = w ? -1 : crk_dump_getfd(d, p, facts->fd);
+	if (fd < 0)
+		return 0;	/* has been read, or the file will be refused with a reason */
+	w = crk_dump_alloc(d, sizeof(*w));
+	err = w ? waiting_read(d, fd, w) : -ENOMEM;
+	if (err)
+		return err == -EINVAL ? 0 : err;
+	w->file_id = facts->file_id;
+	w->next = s->list;
+	s->list = w;
+	return 0;
+}
+
+static int events_dump(struct crk_dump *d, const struct crk_dfile *f)
+{
+	struct waitings *s = crk_dump_state(d, &crk_file_inotify, sizeof(*s));
+	struct waiting *w = s ? s->list : NULL, own = {};
+	int waiting = 0, err = 0;
+	CrkFileEntry *e;
+
+	if (ioctl(f->fd, FIONREAD, &waiting))
+		return crk_dfile_err(-errno, f, "cannot tell whether events wait in it");
+	while (w && w->file_id != f->facts->file_id)
+		w = w->next;
+	/* one that is on its way in a message has no identity */
+	if (!w) {
+		w = &own;
+		err = waiting_read(d, f->fd, w);
+	}
+	if (err)
+		return err;
+	if (!w->known)
+		return waiting ? crk_dfile_refuse(f, "events wait in it, which the module cannot read on this kernel") : 0;
+	if (w != &own && w->len > (size_t)waiting)
+		return crk_dfile_err(-EPROTO, f, "its events are %zu bytes for the module and %d for the kernel", w->len,
+				     waiting);
+	e = crk_dfile_extra(d, f);
+	if (!e)
+		return -ENOMEM;
+	e->has_inotify_next_wd = true;
+	e->inotify_next_wd = w->next_wd;
+	e->has_pending_events = w->len;
+	e->pending_events.len = w->len;
+	e->pending_events.data = w->events;
+	return 0;
+}
+
 static int inotify_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry *fe)
 {
 	static const char start[] = "inotify wd:";
 	InotifyFileEntry *e = dump_msg(d, InotifyFileEntry, inotify_file_entry__init);
 	_cleanup_free_ char *mounts = NULL;
 	const char *text = crk_dfile_fdinfo(f), *line;
-	int err, waiting = 0;
 	size_t nr = 0;
+	int err;
 
 	if (!e || !text)
 		return -ENOMEM;
+	err = events_dump(d, f);
+	if (err)
+		return err;
 	for (line = text; (line = strstr(line, start)); line++)
 		nr++;
 	e->id = f->id;
@@ -168,13 +271,52 @@ static int inotify_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry
 			return err;
 		e->n_wd++;
 	}
-	if (!ioctl(f->fd, FIONREAD, &waiting) && waiting)
-		crk_warn("pid %d (%s) fd %u (%s): %d bytes of events not read yet are not saved", f->proc->pid,
-			 (const char *)f->proc->leader->comm, f->facts->fd, f->link, waiting);
 	return 0;
 }
 
 /* ---- restore ---- */
+
+static size_t events_count(const ProtobufCBinaryData *events)
+{
+	struct inotify_event ev;
+	size_t nr = 0, pos;
+
+	for (pos = 0; pos + sizeof(ev) <= events->len; pos += sizeof(ev) + ev.len) {
+		memcpy(&ev, events->data + pos, sizeof(ev));
+		nr += !(ev.mask & IN_Q_OVERFLOW);
+	}
+	return nr;
+}
+
+static int events_plan(struct crk_rst *r, const FileEntry *fe)
+{
+	static const char limit[] = "/proc/sys/fs/inotify/max_queued_events";
+	const CrkFileEntry *extra = crk_rfile_extra(r, fe->id);
+	_cleanup_free_ char *text = NULL;
+	struct crk_info info = {};
+	char who[64];
+	size_t nr;
+	int err;
+
+	if (!extra || !extra->has_pending_events)
+		return 0;
+	err = crk_dev_info(r->dev, &info);
+	if (err)
+		return err;
+	if (!(info.out_features & CRK_FEAT_INOTIFY))
+		return crk_fail(-EOPNOTSUPP, "%s: events wait in it, which the module cannot queue on this kernel",
+				crk_rfile_who(r, fe->id, who));
+	nr = events_count(&extra->pending_events);
+	err = read_file_at(AT_FDCWD, limit, &text, NULL);
+	if (err)
+		return crk_err(err, "%s", limit);
+	if (nr <= strtoul(text, NULL, 10))
+		return 0;
+	crk_fail(-ENOSPC, "%s: %zu events wait in it, the most that may here are %lu", crk_rfile_who(r, fe->id, who), nr,
+		 strtoul(text, NULL, 10));
+	crk_hint("sysctl fs.inotify.max_queued_events=%zu", nr);
+	return -ENOSPC;
+}
 
 static int inotify_plan(struct crk_rst *r, const FileEntry *fe)
 {
@@ -192,7 +334,7 @@ static int inotify_plan(struct crk_rst *r, const FileEntry *fe)
 		if (lstat(path, &st))
 			return crk_err(-errno, "%s: watches '%s'", crk_rfile_who(r, fe->id, who), path);
 	}
-	return 0;
+	return events_plan(r, fe);
 }
 
 static int inotify_open(struct crk_rst *r, const FileEntry *fe, int *ret)
@@ -209,10 +351,16 @@ static int inotify_open(struct crk_rst *r, const FileEntry *fe, int *ret)
 /* last of all, so that it does not see what a restore does to files */
 static int inotify_complete(struct crk_rst *r, const FileEntry *fe, int fd)
 {
+	const CrkFileEntry *extra = crk_rfile_extra(r, fe->id);
 	const InotifyFileEntry *e = fe->ify;
 	size_t i;
+	int err;
 
-	(void)r;
+	if (extra && extra->has_pending_events) {
+		err = crk_dev_events_put(r->dev, fd, extra->pending_events.data, extra->pending_events.len);
+		if (err)
+			return crk_err(err, "inotify id %u: cannot queue the events that waited in it", fe->id);
+	}
 	for (i = 0; i < e->n_wd; i++) {
 		const char *path = e->wd[i]->f_handle->path;
 		int32_t wd = e->wd[i]->wd, got;
@@ -227,12 +375,15 @@ static int inotify_complete(struct crk_rst *r, const FileEntry *fe, int fd)
 			return crk_fail(-EBUSY, "inotify id %u: the watch of '%s' got number %d instead of %d", fe->id, path,
 					got, wd);
 	}
+	if (extra && extra->has_inotify_next_wd && ioctl(fd, INOTIFY_IOC_SETNEXTWD, extra->inotify_next_wd))
+		return crk_err(-errno, "inotify id %u: cannot choose the number of the next watch", fe->id);
 	return 0;
 }
 
 const struct crk_file_ops crk_file_inotify = {
 	.name	= "inotify",
 	.type	= FD_TYPES__INOTIFY,
+	.early	= inotify_early,
 	.probe	= inotify_probe,
 	.dump	= inotify_dump,
 	.plan	= inotify_plan,
