@@ -302,6 +302,8 @@ static const char *thread_lacks(const struct crk_info *info, const struct crk_re
 		return "restartable sequences";
 	if (t->rseq && t->rseq_len != 32 && !(info->out_features & CRK_FEAT_RSEQ_LEN))
 		return "rseq areas larger than 32 bytes";
+	if (t->flags & CRK_THREAD_RSEQ_SLICE && !(info->out_features & CRK_FEAT_RSEQ_SLICE))
+		return "time slice extension of rseq (CONFIG_RSEQ_SLICE_EXTENSION)";
 	return NULL;
 }
 

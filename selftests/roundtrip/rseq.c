@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,6 +23,12 @@
 #define AT_FEATURE_SIZE	27
 #define AT_ALIGN	28
 #define UNREGISTER	1
+
+/* of <linux/prctl.h>, PR_RSEQ_SLICE_EXTENSION and so on */
+#define PR_RSEQ_SLICE		79
+#define PR_RSEQ_SLICE_GET	1
+#define PR_RSEQ_SLICE_SET	2
+#define PR_RSEQ_SLICE_ON	1
 
 /* what the kernel writes; newer fields behind it have no names in old headers */
 struct area {
@@ -224,5 +231,24 @@ ROUNDTRIP(in_threads)
 	must_be_alive(libc_area());
 }
 
+/* a time slice is extended on demand (7.0, CONFIG_RSEQ_SLICE_EXTENSION, which Debian's kernels have not) */
+ROUNDTRIP(slice_extension)
+{
+	unsigned long size = getauxval(AT_FEATURE_SIZE);
+
+	if (prctl(PR_RSEQ_SLICE, PR_RSEQ_SLICE_GET, 0, 0, 0) < 0)
+		subject_skip("the kernel has no CONFIG_RSEQ_SLICE_EXTENSION");
+	if (__rseq_size)
+		libc_unregister();
+	MUST(!rseq(&own, (size + 31) & ~31UL, 0, OWN_SIG));
+	if (prctl(PR_RSEQ_SLICE, PR_RSEQ_SLICE_SET, PR_RSEQ_SLICE_ON, 0, 0))
+		subject_skip("the kernel was started with rseq_slice_ext=off");
+	checkpoint_here();
+	MUST_EQ(prctl(PR_RSEQ_SLICE, PR_RSEQ_SLICE_GET, 0, 0, 0), PR_RSEQ_SLICE_ON);
+	must_be_alive(&own.rseq);
+	/* the kernel compares with the flags in the area before it changes them */
+	MUST(!prctl(PR_RSEQ_SLICE, PR_RSEQ_SLICE_SET, 0, 0, 0));
+	MUST_EQ(prctl(PR_RSEQ_SLICE, PR_RSEQ_SLICE_GET, 0, 0, 0), 0);
+}
 
 TEST_HARNESS_MAIN
