@@ -385,11 +385,11 @@ int crk_dev_wait(int dev, unsigned int timeout_ms, struct crk_wait *out)
 	return dev_err(ret, log, what);
 }
 
-int crk_dev_set(int dev, const void *recs, size_t len)
+int crk_dev_set(int dev, const void *recs, size_t len, bool times)
 {
 	char log[LOG_SIZE] = "";
 	struct crk_set cmd = {
-		.size = sizeof(cmd), .recs_uptr = (uintptr_t)recs, .recs_len = len,
+		.size = sizeof(cmd), .flags = times ? CRK_SET_TIMES : 0, .recs_uptr = (uintptr_t)recs, .recs_len = len,
 		.log_uptr = (uintptr_t)log, .log_size = sizeof(log),
 	};
 	int ret;

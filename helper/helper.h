@@ -37,6 +37,7 @@ struct crk_opts {
 	pid_t tree;			/* -t, 0 if not given */
 	bool leave_running, leave_stopped, leave_frozen;
 	bool refuse_traced;
+	bool restore_times;
 	bool detach;			/* -d */
 	bool check_only;		/* --check */
 	bool shell_job;			/* -j: session and terminal come from outside */
@@ -290,7 +291,7 @@ int crk_dev_restore(int dev, uint32_t nr_tasks);
 int crk_dev_program(int dev, struct crk_program *cmd);				/* returns only on failure */
 int crk_dev_park(int dev);							/* returns only on failure */
 int crk_dev_wait(int dev, unsigned int timeout_ms, struct crk_wait *out);
-int crk_dev_set(int dev, const void *recs, size_t len);
+int crk_dev_set(int dev, const void *recs, size_t len, bool times);
 int crk_dev_events_put(int dev, int fd, const void *buf, size_t len);	/* the caller says it */
 int crk_dev_go(int dev, bool prepare);
 

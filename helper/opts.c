@@ -51,6 +51,8 @@ static const struct option_row rows[] = {
 	  "do not dump processes that have a tracer" },
 	{ "restore-detached", 'd', OPT_FLAG, CRK_CMD_RESTORE, TO(detach), NULL,
 	  "return when the processes run, do not wait for them" },
+	{ "restore-times", 0, OPT_FLAG, CRK_CMD_RESTORE, TO(restore_times), NULL,
+	  "keep the start times and the CPU times of the processes" },
 	{ "pidfile", 0, OPT_STRING, CRK_CMD_RESTORE, TO(pidfile), "FILE",
 	  "write the pid of the restored root process to FILE" },
 	{ "check", 0, OPT_FLAG, CRK_CMD_RESTORE, TO(check_only), NULL,

@@ -439,7 +439,7 @@ static int raise_limit(int resource, rlim_t want)
 static int plan_fds(struct crk_rst *r)
 {
 	static const int limits[] = {
-		RLIMIT_AS, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_LOCKS, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE, RLIMIT_NPROC,
+		RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_LOCKS, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE, RLIMIT_NPROC,
 		RLIMIT_SIGPENDING,
 	};
 	_cleanup_free_ char *text = NULL;

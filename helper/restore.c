@@ -147,7 +147,7 @@ static int phase_state(struct crk_rst *r)
 			pos += t->recs_len;
 		}
 	}
-	return crk_dev_set(r->dev, buf, len);
+	return crk_dev_set(r->dev, buf, len, r->opts->restore_times);
 }
 
 static int phase_properties(struct crk_rst *r)
