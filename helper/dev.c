@@ -9,6 +9,7 @@
 #include "helper.h"
 
 #define LOG_SIZE	1024
+#define FREEZE_LOG_SIZE	16384	/* with the kernel stacks of those that did not stop */
 
 /* @log is the module's text, "" if it had nothing to say; several lines become several messages */
 static int dev_err(int err, const char *log, const char *what)
@@ -75,7 +76,7 @@ int crk_dev_info(int dev, struct crk_info *out)
 
 int crk_dev_freeze(int dev, int cgroup_fd, unsigned int timeout_ms, struct crk_freeze *out)
 {
-	char log[LOG_SIZE] = "";
+	char log[FREEZE_LOG_SIZE] = "";
 	int ret;
 
 	memset(out, 0, sizeof(*out));
@@ -85,7 +86,12 @@ int crk_dev_freeze(int dev, int cgroup_fd, unsigned int timeout_ms, struct crk_f
 	out->log_uptr = (uintptr_t)log;
 	out->log_size = sizeof(log);
 	ret = dev_ioctl(dev, CRK_IOC_FREEZE, out);
-	return ret ? dev_err(ret, log, "cannot freeze the cgroup") : 0;
+	if (!ret)
+		return 0;
+	dev_err(ret, log, "cannot freeze the cgroup");
+	if (ret == -ETIMEDOUT)
+		crk_hint("a task in state D waits for a device, a file server or another process: end that wait, or give the freeze longer with --timeout");
+	return ret;
 }
 
 int crk_dev_verify(int dev, uint32_t *nr_thaws_ret)

@@ -20,6 +20,7 @@
 
 #define CRK_TASKS_MAX	PID_MAX_LIMIT
 #define POLL_US		50
+#define STUCK_MAX	16	/* as many are named when a freeze times out */
 
 /* ---- tasks ---- */
 
@@ -280,22 +281,25 @@ static int wait_a_bit(ktime_t deadline)
 	return 0;
 }
 
+static bool task_stuck(struct task_struct *t)
+{
+	return !t->exit_state && !(t->frozen && crk_task_dequeued(t));
+}
+
 static void log_stuck(struct cgroup *cgrp, struct crk_log *log)
 {
-	struct task_struct *p, *t;
-	int nr = 0;
+	struct crk_frozen_task *tasks;
+	int i, nr, stuck = 0;
 
-	rcu_read_lock();
-	for_each_process_thread(p, t) {
-		if (!in_cgroup(t, cgrp) || t->exit_state || (t->frozen && crk_task_dequeued(t)))
-			continue;
-		if (nr++ < 16)
-			crk_log(log, 0, "task %d (%s) did not stop: state %c", task_pid_vnr(t), t->comm,
-				task_state_to_char(t));
-	}
-	rcu_read_unlock();
-	if (nr > 16)
-		crk_log(log, 0, "and %d more", nr - 16);
+	nr = tasks_get(cgrp, &tasks);
+	if (nr < 0)
+		return;
+	for (i = 0; i < nr; i++)
+		if (task_stuck(tasks[i].task) && stuck++ < STUCK_MAX)
+			crk_stuck_log(tasks[i].task, log);
+	if (stuck > STUCK_MAX)
+		crk_log(log, 0, "and %d more", stuck - STUCK_MAX);
+	tasks_put(tasks, nr);
 }
 
 /*

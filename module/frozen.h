@@ -71,6 +71,9 @@ void crk_guard_release(void);				/* once for each crk_guard_add(), when the task
 bool crk_guard_sees_leavers(void);	/* struct crk_frozen_task.left is kept */
 const char *crk_guard_off(void);	/* why there is no guard; NULL if there is */
 
+/* stuck.c */
+void crk_stuck_log(struct task_struct *t, struct crk_log *log);	/* why a freeze waited for @t in vain */
+
 /* tasks.c */
 u32 crk_task_flags(const struct crk_frozen_task *e);
 u32 crk_task_exit_code(struct task_struct *t);		/* of one that has exited, as wait4() gives it */

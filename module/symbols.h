@@ -17,6 +17,7 @@
 #include <linux/ptrace.h>
 #include <linux/restart_block.h>
 #include <linux/sched/task_stack.h>
+#include <linux/stacktrace.h>
 #include <linux/static_call.h>
 #include <linux/syscalls.h>
 #include <linux/task_work.h>
@@ -62,8 +63,17 @@ struct crk_symbol {
 	ADDR(arch_get_unmapped_area_topdown, "CONFIG_MMU", "processes whose mmap looks downwards")
 #endif
 
+#ifdef CONFIG_STACKTRACE
+#define CRK_TRACE_SYMBOLS(WANT)									\
+	WANT(stack_trace_save_tsk, "CONFIG_STACKTRACE",	"kernel stacks of tasks that don't stop")
+#else
+#define CRK_TRACE_SYMBOLS(WANT)
+#endif
+
 #define CRK_SYMBOLS(NEED, WANT, ADDR, SEEK)							\
 	CRK_STACK_SYMBOLS(NEED)									\
+	CRK_TRACE_SYMBOLS(WANT)									\
+	WANT(get_wchan,		"CONFIG_MMU",		"where tasks sleep that don't stop")	\
 	NEED(ptrace_may_access,	"CONFIG_MMU",		"dump: access check")			\
 	NEED(walk_page_range,	"CONFIG_MMU",		"dump: which pages are there")		\
 	NEED(task_work_add,	"CONFIG_MMU",		"restore: the gate")			\

@@ -89,7 +89,8 @@ struct crk_info {
  *
  * Errors: EBADF not a cgroup v2 directory; EBUSY the job already is a dump or a restore, or another job holds this
  * cgroup; EDEADLK the caller is in the cgroup; EOPNOTSUPP the root cgroup, or a kernel thread in the cgroup;
- * ETIMEDOUT some task did not stop, named in the log; EACCES no ptrace access to a task, named in the log.
+ * ETIMEDOUT some task did not stop, named in the log with its kernel stack; EACCES no ptrace access to a task, named
+ * in the log.
  */
 struct crk_freeze {
 	__u32 size;
