@@ -269,6 +269,57 @@ TEST_F(frz, below_and_above)
 	cgroup_remove(below);
 }
 
+/* somebody else's freeze and thaw of a cgroup above, and one that holds from before */
+TEST_F(frz, thaw_of_an_ancestor)
+{
+	char *below = cgroup_make(self->cgroup, "below"), *deep = cgroup_make(below, "deep");
+	pid_t pid = task_start(deep, spin, NULL);
+	int dir = cgroup_fd(below);
+	long long cpu;
+
+	cgroup_freeze(self->cgroup, true);
+	FREEZE(0, .cgroup_fd = dir);
+	cpu = task_cpu_ns(pid);
+	cgroup_freeze(self->cgroup, false);
+	EXPECT_TRUE(cgroup_frozen(below));
+	EXPECT_TRUE(cgroup_frozen(deep));
+	cgroup_freeze(self->cgroup, true);
+	cgroup_freeze(self->cgroup, false);
+	cgroup_freeze(deep, true);
+	cgroup_freeze(deep, false);
+	usleep(50000);
+	EXPECT_TRUE(cgroup_frozen(deep));
+	EXPECT_EQ(cpu, task_cpu_ns(pid));
+	VERIFY(0, "");
+	THAW(0);
+	EXPECT_TRUE(runs(pid));
+	close(dir);
+	cgroup_remove(deep);
+	cgroup_remove(below);
+}
+
+/* one below that its owner has frozen: the job changes nothing of that, in whatever order they thaw */
+TEST_F(frz, frozen_below)
+{
+	char *below = cgroup_make(self->cgroup, "below");
+	pid_t pid = task_start(below, spin, NULL), other = task_start(self->cgroup, spin, NULL);
+	long long cpu;
+
+	cgroup_freeze(below, true);
+	while (!cgroup_frozen(below))
+		usleep(1000);
+	cpu = task_cpu_ns(pid);
+	FREEZE(0, .cgroup_fd = self->dir);
+	VERIFY(0, "");
+	THAW(0);
+	EXPECT_TRUE(runs(other));
+	EXPECT_TRUE(cgroup_frozen(below));
+	EXPECT_EQ(cpu, task_cpu_ns(pid));
+	cgroup_freeze(below, false);
+	EXPECT_TRUE(runs(pid));
+	cgroup_remove(below);
+}
+
 TEST_F(frz, two_jobs)
 {
 	char *cgroup = cgroup_make(NULL, "other");
