@@ -84,7 +84,9 @@ static int phase_memory(struct dump_run *run)
 
 static int phase_state(struct dump_run *run)
 {
-	return crk_task_dump(&run->d);
+	int err = crk_cgroups_dump(&run->d);
+
+	return err ?: crk_task_dump(&run->d);
 }
 
 static int phase_inventory(struct dump_run *run)
@@ -263,6 +265,7 @@ static void finish(struct dump_run *run, int err)
 		close(d->cgroup_fd);
 	crk_mem_dump_free(d);
 	crk_files_dump_free(d);
+	crk_cgroups_dump_free(d);
 	crk_collect_free(d);
 	crk_imgdir_close(d->dir);
 	free(run->cgroup);

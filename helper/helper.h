@@ -82,6 +82,12 @@ struct crk_dproc {
 	struct crk_dproc *parent;	/* NULL if outside the dump */
 };
 
+/* a cgroup: the dump's or one below it */
+struct crk_dcgroup {
+	uint64_t id;			/* inode number of its directory */
+	char *path;			/* below the dump's, "": that */
+};
+
 struct crk_dump {
 	const struct crk_opts *opts;
 	struct crk_imgdir *dir;
@@ -91,6 +97,8 @@ struct crk_dump {
 	size_t nr_tasks;
 	struct crk_dproc *procs;	/* in the order of the kernel's list; parents come before children if alive */
 	size_t nr_procs;
+	struct crk_dcgroup *cgroups;
+	size_t nr_cgroups, room_cgroups;
 	void *recs;			/* all records */
 	size_t recs_len;
 	struct crk_dump_files *files;	/* files_registry.c: struct file identity → image id */
@@ -213,11 +221,20 @@ struct crk_rproc {
 	struct crk_rmem *mem;		/* mem/: mappings, memory program */
 };
 
+/* a cgroup to restore: that of the tree first, then those below it, parents before children */
+struct crk_rcgroup {
+	CrkCgroupEntry *e;
+	bool made;			/* by this restore: it did not exist */
+	int fd;				/* its directory; -1 before it is there */
+};
+
 struct crk_rst {
 	const struct crk_opts *opts;
 	struct crk_imgdir *dir;
 	int dev;
 	int cgroup_fd;			/* where the restored tasks go */
+	struct crk_rcgroup *cgroups;	/* empty if the images say nothing of them */
+	size_t nr_cgroups;
 	struct crk_rproc *procs;	/* parents before children */
 	size_t nr_procs;
 	size_t nr_tasks;		/* threads that will park */
@@ -310,6 +327,15 @@ int crk_cgroup_remove(const char *path);
 /* ---- what works here (probe.c) ---- */
 
 bool crk_abi_works(uint32_t abi);			/* calls by a CRK_ABI_*: the kernel may have them and not allow them */
+
+/* ---- cgroups.c ---- */
+
+int crk_cgroups_dump(struct crk_dump *d);		/* crk-cgroup.img */
+const char *crk_cgroups_path(const struct crk_dump *d, uint64_t id);	/* NULL if there is none with that kernel id */
+void crk_cgroups_dump_free(struct crk_dump *d);
+int crk_cgroups_plan(struct crk_rst *r);		/* reads crk-cgroup.img */
+bool crk_cgroups_known(const struct crk_rst *r, const char *path);
+void crk_cgroups_free(struct crk_rst *r);
 
 /* ---- subcommands; return the exit status ---- */
 

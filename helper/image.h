@@ -17,6 +17,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "core.pb-c.h"
+#include "crk-cgroup.pb-c.h"
 #include "crk-checksum.pb-c.h"
 #include "crk-core.pb-c.h"
 #include "crk-cow.pb-c.h"

@@ -480,6 +480,7 @@ int crk_plan(struct crk_rst *r)
 	ret = ret ?: crk_sync_create(r);
 	ret = ret ?: plan_pids(r);
 	ret = ret ?: check_pids(r);
+	ret = ret ?: crk_cgroups_plan(r);
 	for (i = 0; i < r->nr_procs && !ret; i++)
 		if (!r->procs[i].zombie)
 			ret = crk_props_run(r, &r->procs[i], CRK_PROP_CHECK);
@@ -511,6 +512,7 @@ void crk_plan_free(struct crk_rst *r)
 	free(r->procs);
 	r->procs = NULL;
 	r->nr_procs = 0;
+	crk_cgroups_free(r);
 	if (r->sync)
 		free(r->sync->pids);
 }

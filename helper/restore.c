@@ -47,16 +47,35 @@ static int phase_files(struct crk_rst *r)
 	return ret ?: crk_mem_open_all(r);
 }
 
-/* without a complaint */
-static bool cgroup_exists(const char *path)
+/* which cgroups exist, without a complaint if none does; told to the watcher before they are made */
+static void cgroups_look(struct crk_rst *r, const char *path)
 {
 	_cleanup_close_ int fd = -1;
-	int ret;
 
 	crk_log_fd(-1);
-	ret = crk_cgroup_open(path, &fd);
+	crk_cgroup_open(path, &fd);
 	crk_log_fd(STDERR_FILENO);
-	return !ret;
+	r->sync->cgroup_made = fd < 0;
+	crk_cgroups_look(r, fd);
+}
+
+static int cgroup_in_use(const struct crk_rst *r, const char *path)
+{
+	_cleanup_free_ char *procs = NULL, *events = NULL;
+	int ret;
+
+	ret = read_file_at(r->cgroup_fd, "cgroup.procs", &procs, NULL);
+	ret = ret ?: read_file_at(r->cgroup_fd, "cgroup.events", &events, NULL);
+	if (ret)
+		return crk_err(ret, "cgroup %s", path);
+	if (*procs)
+		crk_fail(-EBUSY, "cgroup %s is in use (pid %d)", path, atoi(procs));
+	else if (strstr(events, "populated 1"))
+		crk_fail(-EBUSY, "cgroup %s is in use, by a process in a cgroup below it", path);
+	else
+		return 0;
+	crk_hint("the restored tree is frozen for a moment, so it needs a cgroup of its own: name another with -g");
+	return -EBUSY;
 }
 
 /* where the tree lives from its birth: the cgroup of the dump unless told otherwise */
@@ -74,8 +93,7 @@ static int phase_cgroup(struct crk_rst *r)
 		return -EINVAL;
 	}
 	snprintf(s->cgroup, sizeof(s->cgroup), "%s", path);
-	/* told to the watcher before it is true */
-	s->cgroup_made = !cgroup_exists(path);
+	cgroups_look(r, path);
 	ret = crk_watch_start(r);
 	ret = ret ?: crk_cgroup_create(path, &fd);
 	if (ret)
@@ -84,18 +102,12 @@ static int phase_cgroup(struct crk_rst *r)
 	close(fd);
 	if (r->cgroup_fd < 0)
 		return crk_err(-errno, "cannot move a descriptor above %d", r->fd_base);
-	ret = read_file_at(r->cgroup_fd, "cgroup.procs", &text, NULL);
+	ret = cgroup_in_use(r, path);
 	if (ret)
-		return crk_err(ret, "cgroup %s", path);
-	if (*text) {
-		crk_fail(-EBUSY, "cgroup %s is in use (pid %d)", path, atoi(text));
-		crk_hint("the restored tree is frozen for a moment, so it needs a cgroup of its own: name another with -g");
-		return -EBUSY;
-	}
-	free(steal_ptr(&text));
+		return ret;
 	if (!read_file_at(r->cgroup_fd, "cgroup.freeze", &text, NULL) && *text != '0')
 		return crk_fail(-EBUSY, "cgroup %s is frozen", path);
-	return 0;
+	return crk_cgroups_make(r);
 }
 
 static int phase_tree(struct crk_rst *r)
@@ -158,7 +170,7 @@ static int phase_properties(struct crk_rst *r)
 	for (i = 0; i < r->nr_procs && !ret; i++)
 		if (!r->procs[i].zombie)
 			ret = crk_props_run(r, &r->procs[i], CRK_PROP_OUTSIDE);
-	return ret;
+	return ret ?: crk_cgroups_settings(r);
 }
 
 /* what needs every process to exist, and what must not happen before they have put themselves in order */
@@ -181,7 +193,8 @@ static int phase_gate(struct crk_rst *r)
 	if (ret)
 		return crk_err(ret, "cannot freeze cgroup %s", r->sync->cgroup);
 	ret = crk_dev_go(r->dev, false);
-	return ret ?: crk_cgroup_freeze(r->cgroup_fd, true);
+	ret = ret ?: crk_cgroup_freeze(r->cgroup_fd, true);
+	return ret ?: crk_cgroups_freeze(r);
 }
 
 static int phase_run(struct crk_rst *r)
@@ -267,6 +280,7 @@ static void undo(struct crk_rst *r)
 		crk_tree_kill(r);
 	crk_sync_drain_log(r, true);
 	if (r->cgroup_fd >= 0) {
+		crk_cgroups_undo(r);
 		if (s->cgroup_made)
 			crk_cgroup_remove(s->cgroup);
 		else
@@ -358,6 +372,7 @@ int crk_cmd_restore(const struct crk_opts *opts)
 		let_go(&r);
 		if (!opts->detach) {
 			status = wait_root(&r);
+			crk_cgroups_remove(&r);
 			if (r.sync->cgroup_made)
 				crk_cgroup_remove(r.sync->cgroup);	/* stays if others are in it */
 		}

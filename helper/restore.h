@@ -99,6 +99,16 @@ void crk_tree_kill(struct crk_rst *r);		/* after a failure: nothing of it is lef
 int crk_threads_create(struct crk_rst *r, struct crk_rproc *p);
 long crk_clone3(void *args, size_t size);	/* raw; fork-like only */
 
+/* cgroups.c, in this order */
+void crk_cgroups_look(struct crk_rst *r, int dir);	/* which exist below @dir; -1: that will be made too */
+int crk_cgroups_make(struct crk_rst *r);
+struct clone_args;
+void crk_cgroups_birth(const struct crk_rst *r, const struct crk_rproc *p, size_t thread, struct clone_args *args);
+int crk_cgroups_settings(struct crk_rst *r);	/* when all tasks are there: limits and owners of those made here */
+int crk_cgroups_freeze(struct crk_rst *r);		/* those that had been frozen on their own */
+void crk_cgroups_remove(struct crk_rst *r);		/* those made here, below that of the tree, if nobody is in them */
+void crk_cgroups_undo(struct crk_rst *r);		/* the same, and those that were frozen are again */
+
 /* watch.c */
 int crk_watch_start(struct crk_rst *r);
 void crk_watch_stop(struct crk_rst *r);

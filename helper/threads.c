@@ -55,9 +55,11 @@ static int thread_create(struct thread_start *start)
 		.set_tid = (uintptr_t)&start->t->tid,
 		.set_tid_size = 1,
 	};
-	long tid = crk_host->clone_thread(&args, sizeof(args), thread_main, start);
 	char comm[17];
+	long tid;
 
+	crk_cgroups_birth(start->r, start->p, start->t - start->p->threads, &args);
+	tid = crk_host->clone_thread(&args, sizeof(args), thread_main, start);
 	if (tid == -EEXIST) {
 		crk_pid_comm(start->t->tid, comm);
 		return crk_fail(-EEXIST, "pid %d: cannot make thread %d again, the number is taken (%s)", start->p->pid,

@@ -302,11 +302,7 @@ static int proc_create(struct crk_rst *r, struct crk_rproc *p)
 	long pid;
 
 	clone_args_fill(p, &args);
-	/* the others inherit it */
-	if (!p->parent && r->cgroup_fd >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = r->cgroup_fd;
-	}
+	crk_cgroups_birth(r, p, 0, &args);
 	pid = clone_with_pid(r, p, &args);
 	if (!pid)
 		proc_main(r, p);
@@ -334,6 +330,7 @@ static int sharer_create(struct crk_rst *r, struct crk_rproc *p)
 		return crk_err(-errno, "pid %d: cannot make a stack", p->pid);
 	*start = (struct sharer_start){ .r = r, .p = p };
 	clone_args_fill(p, &args);
+	crk_cgroups_birth(r, p, 0, &args);
 	pid = crk_host->clone_thread(&args, sizeof(args), sharer_main, start);
 	if (pid < 0)
 		return clone_refused(p, pid);

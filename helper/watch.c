@@ -63,13 +63,15 @@ void crk_watch_kill_all(struct crk_sync *s)
 	}
 }
 
-static void clean_up(struct crk_sync *s)
+static void clean_up(struct crk_rst *r)
 {
+	struct crk_sync *s = r->sync;
 	int i, fd;
 
 	switch (__atomic_load_n(&s->stage, __ATOMIC_SEQ_CST)) {
 	case CRK_STAGE_MAKING:
 		crk_watch_kill_all(s);
+		crk_cgroups_undo(r);
 		/* the last task may still be on its way out of the cgroup */
 		for (i = 0; s->cgroup_made && i < 100 && crk_cgroup_remove(s->cgroup); i++)
 			usleep(10000);
@@ -104,7 +106,7 @@ static void __attribute__((noreturn)) watcher_main(struct crk_rst *r, int pidfd)
 	syscall(SYS_close_range, pidfd + 1, ~0U, 0);
 	while (poll(&pfd, 1, -1) < 0)
 		;
-	clean_up(r->sync);
+	clean_up(r);
 	_exit(0);
 }
 
