@@ -1,0 +1,821 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A dump that leaves the target running changes nothing in it (requirements 1.2, 1.3, 5.5): all that /proc tells of its
+ * processes, all readable memory and its page tables are compared byte by byte, but for the named list below; it gets
+ * no signal, is never traced, has no new child or thread, and its threads are woken as by a freeze alone.
+ *
+ * CRK_DUMPS=N: how many dumps the target counts signals over; 1000 take minutes under emulation.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/rseq.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "kselftest_harness.h"
+
+/* ---- the target; forked from the test, so that what it has is at the same addresses ---- */
+
+#define NR_THREADS	4
+
+static volatile unsigned long signals_seen[NSIG];
+static volatile unsigned long interrupted, loops;
+static uintptr_t rseq_areas[NR_THREADS];	/* 0: the thread has none */
+
+static void on_signal(int sig)
+{
+	signals_seen[sig]++;
+}
+
+static void catch_all(void)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+	int sig;
+
+	for (sig = 1; sig < NSIG; sig++)
+		sigaction(sig, &sa, NULL);
+}
+
+static void rseq_note(size_t i)
+{
+	if (__rseq_size)
+		rseq_areas[i] = (uintptr_t)__builtin_thread_pointer() + __rseq_offset;
+}
+
+static void *in_nanosleep(void *arg)
+{
+	rseq_note(1);
+	nanosleep(&(struct timespec){ .tv_sec = 100000 }, NULL);
+	_exit(1);
+}
+
+static void *in_read(void *arg)
+{
+	char c;
+
+	rseq_note(2);
+	_exit(read(*(int *)arg, &c, 1));
+}
+
+static void *in_futex(void *arg)
+{
+	pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
+	pthread_cond_t c = PTHREAD_COND_INITIALIZER;
+
+	rseq_note(3);
+	pthread_mutex_lock(&m);
+	pthread_cond_wait(&c, &m);
+	_exit(1);
+}
+
+/* one of each kind of thing that a dump looks at closely */
+static void have_things(int p[2])
+{
+	struct itimerspec soon = { .it_value = { .tv_sec = 100000 } };
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 4711 };
+	char name[] = "/tmp/untouched.XXXXXX", c = 'x';
+	int sock[2], fd, ep, i;
+	timer_t timer;
+	sigset_t usr2;
+	char *m;
+
+	if (pipe(p) || socketpair(AF_UNIX, SOCK_STREAM, 0, sock) || write(sock[0], "queued", 6) != 6)
+		_exit(1);
+	fd = mkstemp(name);
+	if (fd < 0 || ftruncate(fd, 1 << 20) || pwrite(fd, name, sizeof(name), 0) < 0 || lseek(fd, 4711, SEEK_SET) < 0)
+		_exit(1);
+	/* pages that are there, that are not, and that were copied */
+	m = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	m[0] ^= m[4096];
+	m = mmap(NULL, 1 << 20, PROT_READ, MAP_SHARED, fd, 0);
+	c ^= m[0];
+	m = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	memset(m, c, 8192);
+	m = mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (i = 0; i < 256; i++)
+		m[i * 8192] = i;		/* every second page; the others are looked at or not */
+	for (i = 0; i < 64; i++)
+		c ^= m[i * 8192 + 4096];	/* the page of zeros */
+	mprotect(m, 65536, PROT_READ);
+	mprotect(m + 65536, 65536, PROT_NONE);
+	mlock(m + (1 << 20), 65536);
+	unlink(name);
+	ep = epoll_create1(0);
+	epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &ev);
+	eventfd(17, 0);
+	fd = timerfd_create(CLOCK_MONOTONIC, 0);
+	timerfd_settime(fd, 0, &soon, NULL);
+	timer_create(CLOCK_MONOTONIC, &(struct sigevent){ .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 }, &timer);
+	timer_settime(timer, 0, &soon, NULL);
+	sigemptyset(&usr2);
+	sigaddset(&usr2, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &usr2, NULL);
+	kill(getpid(), SIGUSR2);
+	signals_seen[0] = c;
+}
+
+static void at_rest(void *arg)
+{
+	void *(*const fns[])(void *) = { in_nanosleep, in_read, in_futex };
+	pthread_t t;
+	cpu_set_t one;
+	int p[2];
+	size_t i;
+
+	/* the number of its CPU is part of its memory */
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	catch_all();
+	have_things(p);
+	rseq_note(0);
+	if (!fork()) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	for (i = 0; i < 3; i++)
+		pthread_create(&t, NULL, fns[i], &p[0]);
+	task_ready();
+	for (;;)
+		pause();
+}
+
+static void *spin(void *arg)
+{
+	for (;;)
+		loops++;
+	return NULL;
+}
+
+static void at_work(void *arg)
+{
+	pthread_t t;
+
+	catch_all();
+	pthread_create(&t, NULL, spin, NULL);
+	task_ready();
+	for (;;)
+		if (nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL))
+			interrupted++;
+}
+
+/* ---- what may differ ---- */
+
+enum { ALWAYS = 1, THAWED = 2 };	/* in any case; only if the target was frozen and thawed, as without a dump */
+
+static const struct may_differ {
+	const char *file;	/* name in /proc/PID or /proc/PID/task/TID; ending in '/': all of a directory */
+	const char *line;	/* those that begin with it; NULL: all of the file */
+	int when;
+	const char *why;
+} may_differ[] = {
+	{ "mem",	NULL,			ALWAYS, "compared by mapping" },
+	{ "pagemap",	NULL,			ALWAYS, "compared by mapping" },
+	{ "net/",	NULL,			ALWAYS, "the network namespace's, not the process's" },
+	{ "sched",	NULL,			ALWAYS, "tells how long it takes to read the clock" },
+	{ "arch_status", NULL,			ALWAYS, "time since AVX-512 was used" },
+	{ "fdinfo/",	"it_value:",		ALWAYS, "timerfd: the clock goes on" },
+	{ "smaps",	"Pss",			ALWAYS, "who else has a page mapped, crkhelper's and the test's pages of libc" },
+	{ "smaps",	"Shared_",		ALWAYS, "the same" },
+	{ "smaps",	"Private_",		ALWAYS, "the same" },
+	{ "smaps",	"Referenced:",		ALWAYS, "the kernel's note that a page was read lately, by anybody" },
+	{ "smaps_rollup", "Referenced:",	ALWAYS, "the same" },
+	{ "smaps_rollup", "Pss",		ALWAYS, "the same" },
+	{ "smaps_rollup", "Shared_",		ALWAYS, "the same" },
+	{ "smaps_rollup", "Private_",		ALWAYS, "the same" },
+	{ "numa_maps",	NULL,			ALWAYS, "mapcount: the same" },
+	{ "status",	"voluntary_ctxt_switches", THAWED, "the freeze's, counted in costs_a_freeze" },
+	{ "status",	"nonvoluntary_ctxt_switches", THAWED, "the same" },
+	{ "schedstat",	NULL,			THAWED, "the same" },
+	{ "io",		"syscr:",		THAWED, "a read that a freeze interrupted begins again" },
+};
+
+/* numbered as in proc(5); also those of /proc/PID/task/TID/stat */
+static const struct { int field, when; const char *why; } stat_may_differ[] = {
+	{ 14, THAWED, "utime" }, { 15, THAWED, "stime" },
+};
+
+static bool file_may_differ(const char *name, int when)
+{
+	const struct may_differ *m;
+
+	for (m = may_differ; m < may_differ + ARRAY_SIZE(may_differ); m++)
+		if (!m->line && m->when & when && !strcmp(name, m->file))
+			return true;
+	return false;
+}
+
+static bool line_may_differ(const char *name, const char *line, int when)
+{
+	const struct may_differ *m;
+
+	for (m = may_differ; m < may_differ + ARRAY_SIZE(may_differ); m++)
+		if (m->line && m->when & when && !strcmp(name, m->file) && !strncmp(line, m->line, strlen(m->line)))
+			return true;
+	return false;
+}
+
+/* ---- snapshots ---- */
+
+struct shot {
+	struct item {
+		char *name, *text;
+	} *items;
+	size_t nr;
+};
+
+static void shot_add(struct shot *s, const char *name, char *text)
+{
+	s->items = reallocarray(s->items, s->nr + 1, sizeof(*s->items));
+	s->items[s->nr++] = (struct item){ strdup(name), text };
+}
+
+static void shot_free(struct shot *s)
+{
+	while (s->nr--) {
+		free(s->items[s->nr].name);
+		free(s->items[s->nr].text);
+	}
+	free(s->items);
+}
+
+static char *slurp(const char *path)
+{
+	size_t room = 1 << 20, len = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char *text;
+	ssize_t n;
+
+	if (fd < 0)
+		return NULL;
+	text = malloc(room);
+	while ((n = read(fd, text + len, room - len - 1)) > 0)
+		if ((len += n) + 1 >= room)
+			text = realloc(text, room *= 2);
+	close(fd);
+	text[len] = '\0';
+	/* cmdline, environ, auxv */
+	for (size_t i = 0; i < len; i++)
+		if (!text[i])
+			text[i] = '.';
+	return text;
+}
+
+static char *without_fields(char *text, int when)
+{
+	char *rest = strrchr(text, ')'), *out = NULL, *word, *save = NULL;
+	int field = 3;
+	size_t i, size;
+	FILE *f = open_memstream(&out, &size);
+
+	fprintf(f, "%.*s)", (int)(rest - text), text);
+	for (word = strtok_r(rest + 1, " \n", &save); word; word = strtok_r(NULL, " \n", &save), field++) {
+		for (i = 0; i < ARRAY_SIZE(stat_may_differ); i++)
+			if (stat_may_differ[i].field == field && stat_may_differ[i].when & when)
+				break;
+		fprintf(f, "\n%d:%s", field, i < ARRAY_SIZE(stat_may_differ) ? "-" : word);
+	}
+	fclose(f);
+	free(text);
+	return out;
+}
+
+static char *without_lines(const char *name, char *text, int when)
+{
+	char *from, *to = text, *end;
+
+	for (from = text; *from; from = end) {
+		end = strchrnul(from, '\n');
+		end += *end == '\n';
+		if (line_may_differ(name, from, when))
+			continue;
+		memmove(to, from, end - from);
+		to += end - from;
+	}
+	*to = '\0';
+	return text;
+}
+
+static void shot_dir(struct shot *s, const char *path, const char *base, int when);
+
+static void shot_entry(struct shot *s, const char *path, const char *base, const char *name, int when)
+{
+	char full[PATH_MAX], link[PATH_MAX] = "", below[300], *text;
+	struct stat st;
+
+	snprintf(full, sizeof(full), "%s/%s", path, name);
+	snprintf(below, sizeof(below), "%s/", name);
+	if (lstat(full, &st))
+		return;
+	if (S_ISDIR(st.st_mode)) {
+		/* threads have the files that processes have, so only the last name counts */
+		if (!file_may_differ(below, when))
+			shot_dir(s, full, below, when);
+	} else if (S_ISLNK(st.st_mode)) {
+		if (readlink(full, link, sizeof(link) - 1) >= 0)
+			shot_add(s, full, strdup(link));
+	} else if (!file_may_differ(name, when)) {
+		text = slurp(full);
+		if (!text)
+			return;
+		text = !strcmp(name, "stat") ? without_fields(text, when) :
+		       without_lines(!strcmp(base, "fdinfo/") ? base : name, text, when);
+		shot_add(s, full, text);
+	}
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strverscmp((*a)->d_name, (*b)->d_name);
+}
+
+static void shot_dir(struct shot *s, const char *path, const char *base, int when)
+{
+	struct dirent **names;
+	int i, n = scandir(path, &names, NULL, by_name);
+
+	for (i = 0; i < n; i++) {
+		if (names[i]->d_name[0] != '.')
+			shot_entry(s, path, base, names[i]->d_name, when);
+		free(names[i]);
+	}
+	if (n >= 0)
+		free(names);
+}
+
+static uint64_t hash(const void *data, size_t len)
+{
+	const uint64_t *p = data;
+	uint64_t h = 0xcbf29ce484222325;
+
+	for (; len >= 8; len -= 8)
+		h = (h ^ *p++) * 0x100000001b3, h ^= h >> 29;
+	return h;
+}
+
+/* the kernel writes the number of the CPU there whenever the thread comes back from a sleep */
+static void blank_rseq(char *buf, uint64_t start, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < NR_THREADS; i++)
+		if (rseq_areas[i] >= start && rseq_areas[i] + 32 <= start + len)
+			memset(buf + (rseq_areas[i] - start), 0, 32);
+}
+
+/* contents (page by page, so that a difference can be found) and page tables of all mappings */
+static void shot_memory(struct shot *s, pid_t pid, bool contents, int when)
+{
+	char path[64], line[PATH_MAX + 200], perms[8], name[PATH_MAX + 300], *buf;
+	int mem, map;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	map = open(path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	maps = fopen(path, "re");
+	while (maps && fgets(line, sizeof(line), maps)) {
+		uint64_t start, end, at;
+		char *text;
+
+		line[strcspn(line, "\n")] = '\0';
+		if (sscanf(line, "%lx-%lx %7s", &start, &end, perms) != 3)
+			continue;
+		/* the clock, and what is no mapping */
+		if (strstr(line, "[vvar") || strstr(line, "[vsyscall]"))
+			continue;
+		buf = malloc(end - start);
+		snprintf(name, sizeof(name), "%d pages of %s", pid, line);
+		if (pread(map, buf, (end - start) / 512, start / 512) == (ssize_t)((end - start) / 512) &&
+		    asprintf(&text, "%016lx", hash(buf, (end - start) / 512)) > 0)
+			shot_add(s, name, text);
+		for (at = start; contents && perms[0] == 'r' && at < end; at += 4096) {
+			snprintf(name, sizeof(name), "%d contents at %lx of %s", pid, at, line);
+			if (pread(mem, buf, 4096, at) != 4096) {
+				shot_add(s, name, strdup("cannot be read"));
+				continue;
+			}
+			if (when & THAWED)
+				blank_rseq(buf, at, 4096);
+			if (asprintf(&text, "%016lx", hash(buf, 4096)) > 0)
+				shot_add(s, name, text);
+		}
+		free(buf);
+	}
+	if (maps)
+		fclose(maps);
+	close(mem);
+	close(map);
+}
+
+static struct shot shot_take(const char *cgroup, bool contents, int when)
+{
+	struct shot s = {};
+	char path[PATH_MAX], *procs, *p;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	procs = slurp(path);
+	for (p = procs; p && (pid = atoi(p)); p = strchr(p, '\n') + 1) {
+		snprintf(path, sizeof(path), "/proc/%d", pid);
+		shot_dir(&s, path, "", when);
+		shot_memory(&s, pid, contents, when);
+	}
+	shot_add(&s, "processes", procs);
+	return s;
+}
+
+/* what differs, or NULL */
+static char *shot_differs(const struct shot *a, const struct shot *b)
+{
+	char *out = NULL;
+	size_t size, i, nr = 0;
+	FILE *f = open_memstream(&out, &size);
+
+	for (i = 0; i < a->nr || i < b->nr; i++) {
+		if (i >= a->nr || i >= b->nr || strcmp(a->items[i].name, b->items[i].name)) {
+			fprintf(f, "%s instead of %s\n", i < b->nr ? b->items[i].name : "nothing",
+				i < a->nr ? a->items[i].name : "nothing");
+			nr++;
+			break;
+		}
+		if (!strcmp(a->items[i].text, b->items[i].text))
+			continue;
+		if (nr++ < 10) {
+			const char *x = a->items[i].text, *y = b->items[i].text;
+
+			while (*x == *y)
+				x++, y++;
+			while (x > a->items[i].text && x[-1] != '\n')
+				x--, y--;
+			fprintf(f, "%s: \"%.*s\" became \"%.*s\"\n", a->items[i].name, (int)strcspn(x, "\n"), x,
+				(int)strcspn(y, "\n"), y);
+		}
+	}
+	fclose(f);
+	if (nr)
+		return out;
+	free(out);
+	return NULL;
+}
+
+/* ---- dumps ---- */
+
+/* the length of the freeze in ns, -1 if the dump failed */
+static long long dump(const char *cgroup, const char *dir)
+{
+	char images[PATH_MAX], out[PATH_MAX], cmd[2 * PATH_MAX + 64], *text, *p;
+	double seconds = -1e-9;
+	int status, fd;
+	pid_t pid;
+
+	snprintf(images, sizeof(images), "%s/img", dir);
+	snprintf(out, sizeof(out), "%s/out", dir);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", images);
+	if (system(cmd))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+		dup2(fd, 1);
+		dup2(fd, 2);
+		execlp("crkhelper", "crkhelper", "dump", "-g", cgroup, "-D", images, "--leave-running", "--json", NULL);
+		_exit(127);
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		return -1;
+	text = slurp(out);
+	p = text ? strstr(text, "\"frozen_seconds\": ") : NULL;
+	if (status || !p)
+		fprintf(stderr, "# dump: %#x: %s\n", status, text ?: "");
+	else
+		seconds = atof(p + 18);
+	free(text);
+	return seconds * 1e9;
+}
+
+/* looks at the target as often as it can while others dump it */
+struct watch {
+	pid_t pid;
+	const char *cgroup;
+	volatile bool stop;
+	unsigned long looks, traced, stopped, others;
+};
+
+static void *watch(void *arg)
+{
+	struct watch *w = arg;
+	char status[64], procs[PATH_MAX], threads[PATH_MAX], *a, *b, *text, *first_a, *first_b;
+
+	snprintf(status, sizeof(status), "/proc/%d/status", w->pid);
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", w->cgroup);
+	snprintf(threads, sizeof(threads), "%s/cgroup.threads", w->cgroup);
+	first_a = slurp(procs);
+	first_b = slurp(threads);
+	while (!w->stop) {
+		text = slurp(status);
+		a = slurp(procs);
+		b = slurp(threads);
+		w->looks++;
+		w->traced += !strstr(text, "\nTracerPid:\t0\n");
+		w->stopped += strstr(text, "\nState:\tT") || strstr(text, "\nState:\tt");
+		w->others += strcmp(a, first_a) || strcmp(b, first_b);
+		free(text);
+		free(a);
+		free(b);
+		usleep(200);
+	}
+	free(first_a);
+	free(first_b);
+	return NULL;
+}
+
+FIXTURE(untouched) {
+	char *cgroup;
+	char dir[32];
+};
+
+FIXTURE_SETUP(untouched)
+{
+	self->cgroup = cgroup_make(NULL, "untouched");
+	strcpy(self->dir, "/tmp/untouched.XXXXXX");
+	ASSERT_TRUE(mkdtemp(self->dir));
+}
+
+FIXTURE_TEARDOWN(untouched)
+{
+	char cmd[64];
+
+	cgroup_remove(self->cgroup);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", self->dir);
+	EXPECT_EQ(0, system(cmd));
+}
+
+static bool target_get(pid_t pid, void *var, size_t len)
+{
+	struct iovec here = { var, len }, there = { var, len };
+
+	return process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)len;
+}
+
+#define SAME(a, b) do {									\
+	char *_what = shot_differs(&(a), &(b));						\
+	EXPECT_FALSE(_what) TH_LOG("%s", _what);					\
+	free(_what);									\
+} while (0)
+
+static void wait_frozen(const char *cgroup)
+{
+	cgroup_freeze(cgroup, true);
+	while (!cgroup_frozen(cgroup))
+		usleep(1000);
+}
+
+/* frozen all the time: not one exception is the dump's */
+TEST_F_TIMEOUT(untouched, frozen, 600)
+{
+	pid_t pid = task_start(self->cgroup, at_rest, NULL);
+	struct shot a, b, c, d;
+
+	task_wait_state(pid, 'S');
+	wait_frozen(self->cgroup);
+	/* before anybody read its memory, which makes pages present */
+	a = shot_take(self->cgroup, false, ALWAYS);
+	EXPECT_LT(50, a.nr);
+	ASSERT_LE(0, dump(self->cgroup, self->dir));
+	b = shot_take(self->cgroup, false, ALWAYS);
+	SAME(a, b);
+	shot_free(&a);
+	shot_take(self->cgroup, true, ALWAYS);
+	c = shot_take(self->cgroup, true, ALWAYS);
+	EXPECT_LT(500, c.nr);
+	ASSERT_LE(0, dump(self->cgroup, self->dir));
+	d = shot_take(self->cgroup, true, ALWAYS);
+	SAME(c, d);
+	EXPECT_TRUE(cgroup_frozen(self->cgroup));
+}
+
+/* asleep in system calls, frozen by the dump: nobody can tell but by what any freeze changes */
+TEST_F_TIMEOUT(untouched, at_rest, 600)
+{
+	pid_t pid = task_start(self->cgroup, at_rest, NULL);
+	struct shot a, b;
+
+	task_wait_state(pid, 'S');
+	ASSERT_TRUE(target_get(pid, rseq_areas, sizeof(rseq_areas)));
+	/* what is different after the first freeze is so after any */
+	wait_frozen(self->cgroup);
+	cgroup_freeze(self->cgroup, false);
+	task_wait_state(pid, 'S');
+	shot_take(self->cgroup, true, ALWAYS | THAWED);
+	a = shot_take(self->cgroup, true, ALWAYS | THAWED);
+	ASSERT_LE(0, dump(self->cgroup, self->dir));
+	EXPECT_FALSE(cgroup_frozen(self->cgroup));
+	task_wait_state(pid, 'S');
+	b = shot_take(self->cgroup, true, ALWAYS | THAWED);
+	SAME(a, b);
+	memset(rseq_areas, 0, sizeof(rseq_areas));
+}
+
+/* the comparison sees a changed byte, a register, a descriptor, a page that was not there */
+TEST_F_TIMEOUT(untouched, a_touch_is_seen, 600)
+{
+	pid_t pid = task_start(self->cgroup, at_rest, NULL);
+	unsigned long one = 1;
+	struct iovec here = { &one, sizeof(one) }, there = { (void *)&loops, sizeof(loops) };
+	struct shot a, b, c;
+	char *what;
+
+	task_wait_state(pid, 'S');
+	wait_frozen(self->cgroup);
+	shot_take(self->cgroup, true, ALWAYS);
+	a = shot_take(self->cgroup, true, ALWAYS);
+	ASSERT_EQ((ssize_t)sizeof(one), process_vm_writev(pid, &here, 1, &there, 1, 0));
+	b = shot_take(self->cgroup, true, ALWAYS);
+	what = shot_differs(&a, &b);
+	ASSERT_TRUE(what);
+	EXPECT_TRUE(strstr(what, "contents at")) TH_LOG("%s", what);
+	kill(pid, SIGUSR1);
+	c = shot_take(self->cgroup, true, ALWAYS);
+	what = shot_differs(&b, &c);
+	ASSERT_TRUE(what);
+	EXPECT_TRUE(strstr(what, "status: \"SigQ")) TH_LOG("%s", what);
+}
+
+TEST_F_TIMEOUT(untouched, gets_no_signal, 3600)
+{
+	int i, sig, nr = atoi(getenv("CRK_DUMPS") ?: "15");
+	pid_t pid = task_start(self->cgroup, at_work, NULL);
+	struct watch w = { .pid = pid, .cgroup = self->cgroup };
+	unsigned long before;
+	pthread_t t;
+
+	pthread_create(&t, NULL, watch, &w);
+	for (i = 0; i < nr; i++) {
+		ASSERT_TRUE(target_get(pid, (void *)&loops, sizeof(loops)));
+		before = loops;
+		ASSERT_LE(0, dump(self->cgroup, self->dir));
+		/* it works on between two dumps */
+		while (loops == before)
+			ASSERT_TRUE(target_get(pid, (void *)&loops, sizeof(loops)));
+	}
+	w.stop = true;
+	pthread_join(t, NULL);
+	TH_LOG("%d dumps, looked at %lu times", nr, w.looks);
+	EXPECT_LT(nr, w.looks);
+	EXPECT_EQ(0, w.traced);
+	EXPECT_EQ(0, w.stopped);
+	EXPECT_EQ(0, w.others);
+	ASSERT_TRUE(target_get(pid, (void *)signals_seen, sizeof(signals_seen)));
+	ASSERT_TRUE(target_get(pid, (void *)&interrupted, sizeof(interrupted)));
+	for (sig = 1; sig < NSIG; sig++)
+		EXPECT_EQ(0, signals_seen[sig]) TH_LOG("signal %d", sig);
+	EXPECT_EQ(0, interrupted);
+	/* it would have seen one */
+	kill(pid, SIGTRAP);
+	for (i = 0; i < 1000 && !signals_seen[SIGTRAP]; i++) {
+		usleep(10000);
+		ASSERT_TRUE(target_get(pid, (void *)signals_seen, sizeof(signals_seen)));
+	}
+	EXPECT_EQ(1, signals_seen[SIGTRAP]);
+}
+
+/* of all threads: context switches and CPU time */
+struct cost {
+	long long switches, cpu_ns;
+};
+
+static struct cost cost_of(pid_t pid)
+{
+	char path[400], dir[64], *text, *p;
+	struct cost c = {};
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(dir, sizeof(dir), "/proc/%d/task", pid);
+	d = opendir(dir);
+	while ((e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/status", dir, e->d_name);
+		text = slurp(path);
+		for (p = strstr(text, "voluntary_ctxt"); p; p = strstr(p + 20, "voluntary_ctxt"))
+			c.switches += atoll(strchr(p, ':') + 1);
+		free(text);
+		snprintf(path, sizeof(path), "%s/%s/schedstat", dir, e->d_name);
+		text = slurp(path);
+		c.cpu_ns += atoll(text);
+		free(text);
+	}
+	closedir(d);
+	return c;
+}
+
+static int cmp_cost(const void *a, const void *b)
+{
+	const struct cost *x = a, *y = b;
+
+	return x->cpu_ns < y->cpu_ns ? -1 : x->cpu_ns > y->cpu_ns;
+}
+
+#define NR_COSTS	11
+
+/* what of @nr was usual; the emulator's pauses count as CPU time of whoever runs */
+static struct cost cost_median(struct cost *costs, size_t nr)
+{
+	struct cost m;
+	size_t i;
+
+	for (i = nr - 1; i > 0; i--) {
+		costs[i].switches -= costs[i - 1].switches;
+		costs[i].cpu_ns -= costs[i - 1].cpu_ns;
+	}
+	qsort(costs + 1, nr - 1, sizeof(*costs), cmp_cost);
+	m.cpu_ns = costs[nr / 2].cpu_ns;
+	for (m.switches = 0, i = 1; i < nr; i++)
+		m.switches += costs[i].switches;
+	return m;
+}
+
+/*
+ * The CPUs never rest, dump or not.  An emulated one that has rested is served at once by its host when it wakes, and
+ * another one is interrupted for milliseconds, which the guest counts as CPU time of whoever runs.
+ */
+static pid_t keep_busy(int cpu)
+{
+	cpu_set_t one;
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	setpriority(PRIO_PROCESS, 0, 19);
+	for (;;)
+		getppid();
+}
+
+static struct cost settled(pid_t pid)
+{
+	task_wait_state(pid, 'S');
+	usleep(20000);
+	return cost_of(pid);
+}
+
+TEST_F_TIMEOUT(untouched, costs_a_freeze, 600)
+{
+	char *other = cgroup_make(NULL, "other");
+	pid_t pid = task_start(self->cgroup, at_rest, NULL);
+	pid_t busy[2] = { keep_busy(0), keep_busy(1) };
+	struct cost dumps[NR_COSTS], freezes[NR_COSTS], d, f;
+	int i;
+
+	task_start(other, at_rest, NULL);
+	dumps[0] = settled(pid);
+	for (i = 1; i < NR_COSTS; i++) {
+		ASSERT_LE(0, dump(self->cgroup, self->dir));
+		dumps[i] = settled(pid);
+	}
+	/* a machine that does the same work meanwhile, with somebody else: caches, of an emulator too, are as cold */
+	freezes[0] = settled(pid);
+	for (i = 1; i < NR_COSTS; i++) {
+		wait_frozen(self->cgroup);
+		ASSERT_LE(0, dump(other, self->dir));
+		cgroup_freeze(self->cgroup, false);
+		freezes[i] = settled(pid);
+	}
+	cgroup_remove(other);
+	for (i = 0; i < 2; i++) {
+		kill(busy[i], SIGKILL);
+		waitpid(busy[i], NULL, 0);
+	}
+	d = cost_median(dumps, NR_COSTS);
+	f = cost_median(freezes, NR_COSTS);
+	TH_LOG("%d dumps: %lld switches, %lld us each; as many freezes: %lld switches, %lld us each", NR_COSTS - 1,
+	       d.switches, d.cpu_ns / 1000, f.switches, f.cpu_ns / 1000);
+	EXPECT_LE(d.switches, f.switches + f.switches / 4);
+	EXPECT_LE(d.cpu_ns, 3 * f.cpu_ns);
+}
+
+TEST_HARNESS_MAIN
