@@ -272,6 +272,20 @@ int crk_dev_files(int dev, pid_t pid, struct crk_fd **ret, size_t *nr_ret)
 	return 0;
 }
 
+int crk_dev_file_id(int dev, int fd, uint64_t *ret)
+{
+	struct crk_fd own = {};
+	struct crk_files cmd = {
+		.size = sizeof(cmd), .entry_size = sizeof(own), .fds_uptr = (uintptr_t)&own, .nr = 1, .first_fd = fd,
+	};
+	int err = dev_ioctl(dev, CRK_IOC_FILES, &cmd);
+
+	if (!err && (!cmd.out_nr || own.fd != (uint32_t)fd))
+		err = -EBADF;
+	*ret = own.file_id;
+	return err;
+}
+
 int crk_dev_fd_get(int dev, pid_t tid, int fd)
 {
 	struct crk_fd_get cmd = { .size = sizeof(cmd), .pid = tid, .fd = fd };

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kcmp.h>
 #include <linux/limits.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -236,24 +235,20 @@ int crk_files_dump_path(struct crk_dump *d, struct crk_dproc *p, int fd, const c
 	return 0;
 }
 
-static bool same_file(pid_t pid, int fd, void *own)
-{
-	return !syscall(SYS_kcmp, getpid(), pid, KCMP_FILE, *(int *)own, fd);
-}
-
 int crk_files_dump_fd(struct crk_dump *d, const struct crk_dfile *from, int fd, uint32_t *id_ret)
 {
 	struct crk_dump_file *df;
-	struct stat st;
+	uint64_t file_id;
 	char path[32];
 	int err;
 
-	if (fstat(fd, &st))
-		return crk_dfile_err(-errno, from, "a descriptor passed to it cannot be read");
-	*id_ret = crk_files_search(d, st.st_ino, st.st_dev, same_file, &fd);
+	err = crk_dev_file_id(d->dev, fd, &file_id);
+	if (err)
+		return crk_dfile_err(err, from, "a descriptor passed to it cannot be read");
+	*id_ret = crk_files_id(d, file_id);
 	if (*id_ret)
 		return 0;
-	df = crk_files_add(d, ~(uint64_t)fd, false);
+	df = crk_files_add(d, file_id, false);
 	if (!df)
 		return -ENOMEM;
 	df->held = true;

@@ -300,6 +300,7 @@ int crk_dev_vmas(int dev, pid_t pid, struct crk_vma **ret, size_t *nr_ret);	/* m
 int crk_dev_pages(int dev, struct crk_pagerun *cmd);				/* one call, cursor in cmd->start */
 int crk_dev_read(int dev, pid_t pid, int file_fd, uint64_t off, const struct crk_range *ranges, uint32_t nr);
 int crk_dev_files(int dev, pid_t pid, struct crk_fd **ret, size_t *nr_ret);	/* malloc'ed */
+int crk_dev_file_id(int dev, int fd, uint64_t *ret);	/* of a descriptor of ours; silent */
 int crk_dev_fd_get(int dev, pid_t tid, int fd);				/* here, or negative errno */
 int crk_dev_queue(int dev, int fd, uint32_t **ret, size_t *nr_ret);		/* malloc'ed */
 /* what waits in an inotify descriptor, malloc'ed; without a word if it is none (-EINVAL), or by -EOPNOTSUPP */

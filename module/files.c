@@ -73,7 +73,7 @@ int crk_files(struct crk_job *job, struct crk_files *cmd)
 	batch = kvmalloc_array(FD_BATCH, sizeof(*batch), GFP_KERNEL_ACCOUNT);
 	if (!batch)
 		return -ENOMEM;
-	t = crk_frozen_task_get(job, cmd->pid);
+	t = cmd->pid ? crk_frozen_task_get(job, cmd->pid) : get_task_struct(current);
 	if (IS_ERR(t))
 		return PTR_ERR(t);
 	walk.batch = batch;

@@ -508,10 +508,10 @@ struct crk_fd {
 #define CRK_FD_SIZE_VER0	56
 
 /**
- * struct crk_files - CRK_IOC_FILES: the open files of a frozen process, in order of number
+ * struct crk_files - CRK_IOC_FILES: the open files of a frozen process or of the caller, in order of number
  * @size: sizeof(struct crk_files) as the caller knows it
  * @flags: 0
- * @pid: process or thread
+ * @pid: process or thread; 0: the caller, to tell which of its files are also a frozen process's
  * @entry_size: sizeof(struct crk_fd) as the caller knows it
  * @fds_uptr: array of struct crk_fd
  * @nr: entries at @fds_uptr

@@ -97,6 +97,15 @@ static bool is_watched(pid_t pid, int fd, void *arg)
 	return !syscall(SYS_kcmp, pid, s->pid, KCMP_EPOLL_TFD, fd, &s->slot);
 }
 
+/*
+ * A kernel without kcmp(2) can't tell.  Then the file that has the number now is taken if its inode is right: wrong only
+ * where the number was used anew for a file of the same inode while a duplicate of the old one stayed open.
+ */
+static bool is_probably_watched(const struct crk_fd *fd, const EventpollTfdEntry *t)
+{
+	return fd->ino == t->inode && (syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) && errno == ENOSYS);
+}
+
 /* first the descriptor of that number, which it nearly always is */
 static uint32_t watched_id(struct crk_dump *d, const struct crk_dfile *f, const EventpollTfdEntry *t, struct slot *s)
 {
@@ -104,7 +113,8 @@ static uint32_t watched_id(struct crk_dump *d, const struct crk_dfile *f, const 
 	size_t i;
 
 	for (i = 0; i < p->nr_fds; i++)
-		if (p->fds[i].fd == t->tfd && is_watched(p->pid, t->tfd, s))
+		if (p->fds[i].fd == t->tfd &&
+		    (is_watched(p->pid, t->tfd, s) || is_probably_watched(&p->fds[i], t)))
 			return crk_files_id(d, p->fds[i].file_id);
 	return crk_files_search(d, t->inode, makedev(t->dev >> 20, t->dev & 0xfffff), is_watched, s);
 }
