@@ -346,6 +346,26 @@ static void drop_breakpoints(const struct crk_dproc *p, size_t i)
 			rec->what = CRK_ARCH_NONE;
 }
 
+/*
+ * A debugger that stops all threads sends each a SIGSTOP; one that has run into a breakpoint meanwhile is held for that,
+ * with the SIGSTOP still pending.  The debugger would get rid of it when it lets go.
+ */
+static void drop_stops(const struct crk_dproc *p, size_t i, pid_t tracer_tid)
+{
+	struct crk_rec_siginfo *rec = NULL;
+	char path[48];
+
+	while ((rec = (void *)crk_rec_find(p->recs[i], p->recs_len[i], CRK_REC_SIGINFO, rec))) {
+		const siginfo_t *info = (const void *)rec->info;
+
+		if (rec->signo != SIGSTOP || rec->flags & CRK_SIGINFO_PROCESS || info->si_code != SI_TKILL)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%d", info->si_pid, tracer_tid);
+		if (!access(path, F_OK))
+			rec->rec.type = CRK_REC_NONE;
+	}
+}
+
 static int traced_adjust(struct crk_dump *d, const struct crk_dproc *p)
 {
 	struct crk_rec_trace *rec;
@@ -364,8 +384,9 @@ static int traced_adjust(struct crk_dump *d, const struct crk_dproc *p)
 		crk_pid_comm(rec->tracer_tid, comm);
 		crk_warn("pid %d (%s) tid %d: is traced by pid %d (%s), which is not in the dump: its copy is not traced, and keeps breakpoints that are in its memory now",
 			 p->pid, COMM(p), p->leader[i].tid, rec->tracer_tid, comm);
-		rec->tracer_tid = 0;
+		drop_stops(p, i, rec->tracer_tid);
 		drop_breakpoints(p, i);
+		rec->tracer_tid = 0;
 		if (is_debuggers(rec))
 			rec->stop = CRK_TRACE_STOP_NONE;
 	}

@@ -11,6 +11,7 @@
 #include <linux/types.h>
 
 /* CRK_REC_*: struct crk_rec.type */
+#define CRK_REC_NONE		0	/* to be passed over, as those that a reader does not know */
 #define CRK_REC_TASK		1	/* struct crk_rec_task: what follows belongs to this thread */
 #define CRK_REC_REGSET		2	/* struct crk_rec_regset */
 #define CRK_REC_THREAD		3	/* struct crk_rec_thread */
