@@ -8,6 +8,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
@@ -398,7 +399,7 @@ static void shot_memory(struct shot *s, pid_t pid, bool contents, int when)
 		char *text;
 
 		line[strcspn(line, "\n")] = '\0';
-		if (sscanf(line, "%lx-%lx %7s", &start, &end, perms) != 3)
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &start, &end, perms) != 3)
 			continue;
 		/* the clock, and what is no mapping */
 		if (strstr(line, "[vvar") || strstr(line, "[vsyscall]"))
@@ -406,17 +407,17 @@ static void shot_memory(struct shot *s, pid_t pid, bool contents, int when)
 		buf = malloc(end - start);
 		snprintf(name, sizeof(name), "%d pages of %s", pid, line);
 		if (pread(map, buf, (end - start) / 512, start / 512) == (ssize_t)((end - start) / 512) &&
-		    asprintf(&text, "%016lx", hash(buf, (end - start) / 512)) > 0)
+		    asprintf(&text, "%016" PRIx64, hash(buf, (end - start) / 512)) > 0)
 			shot_add(s, name, text);
 		for (at = start; contents && perms[0] == 'r' && at < end; at += 4096) {
-			snprintf(name, sizeof(name), "%d contents at %lx of %s", pid, at, line);
+			snprintf(name, sizeof(name), "%d contents at %" PRIx64 " of %s", pid, at, line);
 			if (pread(mem, buf, 4096, at) != 4096) {
 				shot_add(s, name, strdup("cannot be read"));
 				continue;
 			}
 			if (when & THAWED)
 				blank_rseq(buf, at, 4096);
-			if (asprintf(&text, "%016lx", hash(buf, 4096)) > 0)
+			if (asprintf(&text, "%016" PRIx64, hash(buf, 4096)) > 0)
 				shot_add(s, name, text);
 		}
 		free(buf);
