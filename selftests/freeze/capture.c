@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * CRK_IOC_TASKS and CRK_IOC_CAPTURE: what threads and processes are found to be, against what they made of themselves.
+ * Expects the records of 64-bit tasks.
+ *
+ * crk-test: abi=x86_64
  */
 #include <elf.h>
 #include <fcntl.h>

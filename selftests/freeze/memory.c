@@ -429,7 +429,7 @@ TEST_F(mem, read_errors)
 	cmd.file_fd = fd;
 	r[0].len = 100;
 	EXPECT_EQ(EINVAL, device_call(self->dev, CRK_IOC_READ, &cmd));
-	r[0].len = -PAGE;
+	r[0].len = -(__u64)PAGE;
 	EXPECT_EQ(EINVAL, device_call(self->dev, CRK_IOC_READ, &cmd));
 	cmd.ranges_uptr = 8;
 	EXPECT_EQ(EFAULT, device_call(self->dev, CRK_IOC_READ, &cmd));

@@ -5,6 +5,8 @@
  * no signal, is never traced, has no new child or thread, and its threads are woken as by a freeze alone.
  *
  * CRK_DUMPS=N: how many dumps the target counts signals over; 1000 take minutes under emulation.
+ *
+ * crk-test: abi=x86_64
  */
 #include <dirent.h>
 #include <fcntl.h>

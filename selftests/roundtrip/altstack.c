@@ -29,7 +29,7 @@ static void must_be(const char *sp, unsigned int flags)
 	MUST_EQ(ss.ss_size, sp ? SIZE : 0);
 }
 
-static void on_usr1(int sig)
+static void on_usr1(int sig, siginfo_t *info, void *context)
 {
 	char here;
 
@@ -48,7 +48,8 @@ static void stack_set(char *sp, unsigned int flags)
 
 static void handler_set(unsigned int flags)
 {
-	struct sigaction sa = { .sa_handler = on_usr1, .sa_flags = SA_ONSTACK };
+	/* on i386 a frame without siginfo has no place for the stack, which stays disarmed then */
+	struct sigaction sa = { .sa_sigaction = on_usr1, .sa_flags = SA_ONSTACK | SA_SIGINFO };
 
 	stack_set(stack, flags);
 	MUST(!sigaction(SIGUSR1, &sa, NULL));
