@@ -133,7 +133,7 @@ void calls_look_up(const struct call *calls, int nr, double remaining)
 		call_must(c, value_is(thread, end, "\"state\":", c->state));
 		snprintf(want, sizeof(want), "%d", c->nr);
 		call_must(c, value_is(thread, end, "\"nr\":", want));
-		call_must(c, value_is(thread, end, "\"abi\":", "native"));
+		call_must(c, value_is(thread, end, "\"abi\":", OWN_ABI));
 		call_must(c, !c->restart == !value(thread, end, "\"restart\":"));
 		call_must(c, !c->restart || value_is(thread, end, "\"restart\":", c->restart));
 		left = value(thread, end, "\"remaining_ns\":");

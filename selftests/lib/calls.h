@@ -17,6 +17,11 @@
 #include <sys/syscall.h>
 
 /* i386 has some calls only by way of another, or has two */
+#ifdef SYS__newselect
+#define NR_SELECT	SYS__newselect
+#else
+#define NR_SELECT	SYS_select
+#endif
 #ifdef SYS_fcntl64
 #define NR_FCNTL	SYS_fcntl64
 #else
@@ -32,6 +37,13 @@
 #define NR_SEMTIMEDOP	SYS_ipc
 #define sys_semop(id, ops, nr)			syscall(SYS_ipc, 1, id, nr, 0, ops)
 #define sys_semtimedop(id, ops, nr, ts)		syscall(SYS_ipc, 4, id, nr, 0, ops, ts)
+#endif
+
+/* by which ABI the image says that a test's own calls come: i686 ones run on 64-bit kernels */
+#ifdef __i386__
+#define OWN_ABI		"compat"
+#else
+#define OWN_ABI		"native"
 #endif
 
 /* what the image says of an interrupted call, in the words of crkhelper show */

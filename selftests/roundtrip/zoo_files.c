@@ -352,7 +352,7 @@ static long run_select(struct call *c)
 
 	FD_ZERO(&set);
 	FD_SET(c->fd[0], &set);
-	return sys_ret(syscall(SYS_select, c->fd[0] + 1, &set, NULL, NULL, NULL));
+	return sys_ret(syscall(NR_SELECT, c->fd[0] + 1, &set, NULL, NULL, NULL));
 }
 
 static long run_pselect(struct call *c)
@@ -400,7 +400,7 @@ ROUNDTRIP(in_poll)
 		{ "poll", SYS_poll, run_poll, make_pipe, feed, 1, CALL_BLOCK_FOREVER("poll") },
 		{ "ppoll", SYS_ppoll, run_ppoll, make_pipe, feed, 1, CALL_NOHAND },
 		{ "ppoll, constant", SYS_ppoll, run_ppoll_const, make_pipe, feed, 1, CALL_EINTR },
-		{ "select", SYS_select, run_select, make_pipe, feed, 1, CALL_NOHAND },
+		{ "select", NR_SELECT, run_select, make_pipe, feed, 1, CALL_NOHAND },
 		{ "pselect", SYS_pselect6, run_pselect, make_pipe, feed, 1, CALL_NOHAND },
 		{ "epoll_wait", SYS_epoll_wait, run_epoll_wait, make_pipe, feed, 1, CALL_EINTR },
 		{ "epoll_pwait", SYS_epoll_pwait, run_epoll_pwait, make_pipe, feed, 1, CALL_EINTR },

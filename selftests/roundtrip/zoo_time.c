@@ -7,6 +7,7 @@
  */
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/time_types.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -153,7 +154,7 @@ static long run_select(struct call *c)
 
 	FD_ZERO(&set);
 	FD_SET(c->fd[0], &set);
-	return sys_ret(syscall(SYS_select, c->fd[0] + 1, &set, NULL, NULL, &tv));
+	return sys_ret(syscall(NR_SELECT, c->fd[0] + 1, &set, NULL, NULL, &tv));
 }
 
 static long run_pselect(struct call *c)
@@ -207,7 +208,7 @@ ROUNDTRIP(a_time, .away = AWAY)
 		  .arg = CLOCK_TAI },
 		{ "poll", SYS_poll, run_poll, make_pipe, .want = 0, CALL_BLOCK("poll") },
 		{ "ppoll", SYS_ppoll, run_ppoll, make_pipe, .want = 0, CALL_NOHAND },
-		{ "select", SYS_select, run_select, make_pipe, .want = 0, CALL_NOHAND },
+		{ "select", NR_SELECT, run_select, make_pipe, .want = 0, CALL_NOHAND },
 		{ "pselect", SYS_pselect6, run_pselect, make_pipe, .want = 0, CALL_NOHAND },
 		{ "futex", SYS_futex, run_futex, .want = -ETIMEDOUT, CALL_BLOCK("futex"), .arg = FUTEX_WAIT_PRIVATE },
 		{ "shared futex", SYS_futex, run_futex, .want = -ETIMEDOUT, CALL_BLOCK("futex"), .arg = FUTEX_WAIT },
@@ -229,7 +230,8 @@ static long run_sleep_until(struct call *c)
 static long run_waitv_until(struct call *c)
 {
 	struct futex_waitv w = { .uaddr = (uintptr_t)&c->word, .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG };
-	struct timespec ts = deadline(c->arg);
+	struct timespec until = deadline(c->arg);
+	struct __kernel_timespec ts = { until.tv_sec, until.tv_nsec };	/* on 32 bit too */
 
 	return sys_ret(syscall(SYS_futex_waitv, &w, 1, 0, &ts, c->arg));
 }
@@ -303,9 +305,10 @@ static long run_epoll_wait(struct call *c)
 
 static long run_epoll_pwait2(struct call *c)
 {
+	struct __kernel_timespec ts = { .tv_sec = LENGTH };
 	struct epoll_event ev;
 
-	return sys_ret(syscall(SYS_epoll_pwait2, c->fd[0], &ev, 1, &length, NULL, KERNEL_SET));
+	return sys_ret(syscall(SYS_epoll_pwait2, c->fd[0], &ev, 1, &ts, NULL, KERNEL_SET));
 }
 
 static long run_sigtimedwait(struct call *c)
