@@ -25,6 +25,11 @@ static void bad(const char *what)
 	_exit(1);
 }
 
+static unsigned long pattern(size_t i)
+{
+	return i * 0x9e3779b97f4a7c15ULL;
+}
+
 static void doze(void)
 {
 	const struct timespec ts = { .tv_nsec = 2000000 };
@@ -39,7 +44,7 @@ static void *count(void *arg)
 
 	for (;;) {
 		for (i = k; i < nr_words; i += 512)
-			if (memory[i] != i * 0x9e3779b97f4a7c15UL)
+			if (memory[i] != pattern(i))
 				bad("memory changed");
 		counts[k]++;
 		doze();
@@ -63,7 +68,7 @@ int main(int argc, char **argv)
 	if (!memory || pipe(queue))
 		return 2;
 	for (i = 0; i < nr_words; i++)
-		memory[i] = i * 0x9e3779b97f4a7c15UL;
+		memory[i] = pattern(i);
 	for (i = 0; i < 2; i++)
 		if (pthread_create(&thread, NULL, count, (void *)i))
 			return 2;

@@ -98,6 +98,7 @@ build()
 
 unbuild()
 {
+	[ -d "$top/$1" ] || return 0
 	echo 1 >"$top/$1/cgroup.kill"
 	until grep -q 'populated 0' "$top/$1/cgroup.events"; do sleep 0.02; done
 	wait
