@@ -248,7 +248,7 @@ static void cpu_timers(void)
 	MUST(!setitimer(ITIMER_PROF, &prof, NULL));
 	checkpoint_here();
 	MUST(!getitimer(ITIMER_PROF, &left) && !timer_gettime(id, &its));
-	MUST(tv_s(left.it_value) > 1 && tv_s(left.it_value) <= 2);
+	MUST(tv_s(left.it_value) > 0.5 && tv_s(left.it_value) <= 2.5);	/* sampled time comes in steps */
 	MUST(its.it_value.tv_sec >= 1 && its.it_value.tv_sec <= 3);
 	MUST(!hits[SIGPROF] && !hits[SIGUSR1]);
 	/* sampled and exact time may be far from each other, so either may come first */
