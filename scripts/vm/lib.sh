@@ -238,7 +238,7 @@ crk_stub()
 
 make_kernel()
 {
-	local name=$1 arch=$2 row suite build deb rel pkgs image dir=$CRK_CACHE/kernels/$1-$2 root f
+	local name=$1 arch=$2 row suite build deb rel pkgs image dir=$CRK_CACHE/kernels/$1-$2 root final f
 
 	[ ! -e "$dir" ] || return 0
 	row=$(kernel_row "$name" "$arch")
@@ -250,7 +250,7 @@ make_kernel()
 	[ "$rel" ] || die "Debian's $suite has no kernel $name: change scripts/kernels.list"
 	say "fetching Linux $rel, once"
 	rm -rf "$dir".new.*
-	root=$dir.new.$$/root
+	final=$dir/root root=$dir.new.$$/root
 	mkdir -p "$root"
 	usr_merge "$root"
 
@@ -271,7 +271,7 @@ make_kernel()
 		fetch "$suite" "$deb" "$root" "linux-headers-$rel" $pkgs || return
 		# The headers are not where they think: make their absolute paths ours
 		grep -rlI --include=Makefile "/usr/src/linux-headers" "$root/usr/src" | while read -r f; do
-			sed -i "s#/usr/src/linux-headers#$dir/root/usr/src/linux-headers#g" "$f"
+			sed -i "s#/usr/src/linux-headers#$final/usr/src/linux-headers#g" "$f"
 		done
 	fi
 	# shellcheck disable=SC2086	# a list of packages
@@ -321,7 +321,7 @@ expand_kernel()
 # A kernel tree of the user's own, built: its modules are installed into the cache when it was built anew
 make_tree_kernel()
 {
-	local tree=$1 dir=$2 rel root=$2/root/usr/lib/modules image=arch/x86/boot/bzImage
+	local tree=$1 dir=$2 rel root=$2/root image=arch/x86/boot/bzImage
 
 	rel=$(cat "$tree/include/config/kernel.release" 2>/dev/null)
 	[ -e "$tree/$image" ] || die "$tree: no kernel has been built there"
@@ -331,14 +331,14 @@ make_tree_kernel()
 	fi
 	say "installing the modules of $tree"
 	rm -rf "$dir"
-	mkdir -p "$dir/root" "$root/$rel/extra"
-	usr_merge "$dir/root"
+	mkdir -p "$root/usr/lib/modules/$rel/extra"
+	usr_merge "$root"
 	if grep -q '^CONFIG_MODULES=y' "$tree/.config"; then
-		quietly "installation of modules" make -C "$tree" INSTALL_MOD_PATH="$dir/root/usr" INSTALL_MOD_STRIP=1 \
+		quietly "installation of modules" make -C "$tree" INSTALL_MOD_PATH="$root/usr" INSTALL_MOD_STRIP=1 \
 			modules_install || return
 	fi
-	crk_stub "$root/$rel/extra/crk.ko" || return
-	depmod -b "$dir/root" "$rel" || return
+	crk_stub "$root/usr/lib/modules/$rel/extra/crk.ko" || return
+	depmod -b "$root" "$rel" || return
 	ln -s "$tree" "$dir/tree"
 	ln -s "$tree/$image" "$dir/vmlinuz"
 	if grep -q '^CONFIG_PVH=y' "$tree/.config"; then
@@ -348,7 +348,8 @@ make_tree_kernel()
 	touch "$dir/installed"
 }
 
-# need_kernel NAME|TREE ARCH: sets KERNEL (its directory in the cache) and KERNEL_RELEASE
+# need_kernel NAME|TREE ARCH: sets KERNEL (its directory in the cache), KERNEL_ROOT (what is unpacked there) and
+# KERNEL_RELEASE
 need_kernel()
 {
 	local tree
@@ -357,11 +358,11 @@ need_kernel()
 		tree=$(cd "$1" && pwd) || return
 		KERNEL=$CRK_CACHE/kernels/tree-$(printf '%s' "$tree" | sha1sum | cut -c1-10)
 		with_lock "kernel-${KERNEL##*/}" make_tree_kernel "$tree" "$KERNEL" || return
-		KERNEL_RELEASE=$(cat "$KERNEL/release")
-		return
+	else
+		KERNEL=$CRK_CACHE/kernels/$1-$2
+		[ -e "$KERNEL" ] || with_lock "kernel-$1-$2" make_kernel "$1" "$2" || return
 	fi
-	KERNEL=$CRK_CACHE/kernels/$1-$2
-	[ -e "$KERNEL" ] || with_lock "kernel-$1-$2" make_kernel "$1" "$2" || return
+	KERNEL_ROOT=$KERNEL/root
 	KERNEL_RELEASE=$(cat "$KERNEL/release")
 }
 
@@ -390,7 +391,7 @@ module_closure()
 	local m
 
 	for m in "${@:2}"; do
-		modprobe -d "$KERNEL/root" -S "$KERNEL_RELEASE" --show-depends "$m" 2>/dev/null || :
+		modprobe -d "$KERNEL_ROOT" -S "$KERNEL_RELEASE" --show-depends "$m" 2>/dev/null || :
 	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
 }
 
@@ -588,7 +589,7 @@ need_criu()
 # kernel_make DIR ARG…: make in DIR, an external module, for KERNEL, with the compiler that fits
 kernel_make()
 {
-	local dir=$1 root=$KERNEL/root headers=/usr/src/linux-headers-$KERNEL_RELEASE unshare=(unshare -m)
+	local dir=$1 root=$KERNEL_ROOT headers=/usr/src/linux-headers-$KERNEL_RELEASE unshare=(unshare -m)
 
 	shift
 	if [ -e "$KERNEL/tree" ]; then
