@@ -32,6 +32,7 @@ SIZE(crk_wait, CRK_WAIT_SIZE_VER0, out_err);
 SIZE(crk_set, CRK_SET_SIZE_VER0, out_nr);
 SIZE(crk_go, CRK_GO_SIZE_VER0, out_nr);
 SIZE(crk_events_put, CRK_EVENTS_PUT_SIZE_VER0, buf_len);
+SIZE(crk_vdso, CRK_VDSO_SIZE_VER0, out_data_len);
 
 /* array entries */
 SIZE(crk_task, CRK_TASK_SIZE_VER0, cgroup_id);
@@ -55,7 +56,7 @@ SIZE(crk_x86_wide, 136, gs_base);
 SIZE(crk_action, 40, __reserved);
 SIZE(crk_rec_itimer, 32, interval_ns);
 SIZE(crk_rec_posix_timer, 64, __reserved);
-SIZE(crk_rec_mm, 688, auxv);
+SIZE(crk_rec_mm, 704, __reserved);
 static_assert(offsetof(struct crk_rec_regset, data) == 16);
 static_assert(offsetof(struct crk_rec_actions, actions) == 16);
 static_assert(offsetof(struct crk_rec_creds, groups) == 104);

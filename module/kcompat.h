@@ -31,6 +31,11 @@
 #error "crk: Linux 6.1 is the oldest kernel supported"
 #endif
 
+/* ---- asm/vvar.h ---- */
+
+/* x86's own storage of the vDSO's data gave way to the generic one (v6.15) */
+#define CRK_HAVE_ASM_VVAR_H	(!CRK_SINCE(6, 15))
+
 /* ---- linux/capability.h ---- */
 
 /* f122a08b197d ("capability: just use a 'u64' instead of a 'u32[2]' array") (v6.3) */
@@ -105,6 +110,18 @@ static inline const struct inode *crk_mapped_inode(const struct file *file)
 #endif
 
 /* ---- linux/futex.h ---- */
+
+/* where a robust unlock in the vDSO may be interrupted: 7.2's futex_reset_cs_ranges(), which is not exported */
+#include <linux/futex.h>
+static inline void crk_futex_unlock_reset(struct mm_struct *mm)
+{
+#ifdef CONFIG_FUTEX_ROBUST_UNLOCK
+	int i;
+
+	for (i = 0; i < FUTEX_ROBUST_MAX_CS_RANGES; i++)
+		mm->futex.unlock.cs_ranges[i] = (struct futex_unlock_cs_range){ .start_ip = ~0UL };
+#endif
+}
 
 /* struct futex_sched_data: there in v7.2, not in v6.12 */
 #if CRK_SINCE(7, 0)

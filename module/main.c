@@ -35,6 +35,7 @@ union crk_cmd {
 	struct crk_set set;
 	struct crk_go go;
 	struct crk_events_put events_put;
+	struct crk_vdso vdso;
 };
 
 /* ---- the calls that are no file's own ---- */
@@ -98,6 +99,7 @@ RUN(wait, crk_wait(job, &cmd->wait, log))
 RUN(set, crk_set(job, &cmd->set, log))
 RUN(go, crk_go(job, &cmd->go, log))
 RUN(events_put, crk_events_put(&cmd->events_put))
+RUN(vdso, crk_vdso(&cmd->vdso))
 
 #define OPENER	BIT(0)		/* the opener's process only, job->lock is held */
 #define FROZEN	BIT(1)		/* the job holds a frozen cgroup */
@@ -153,6 +155,7 @@ static const struct crk_ioctl crk_ioctls[] = {
 	ROW(SET, run_set, crk_set, CRK_SET_SIZE_VER0, OPENER | GATE, LOG(crk_set), FLAGS(CRK_SET_TIMES)),
 	ROW(GO, run_go, crk_go, CRK_GO_SIZE_VER0, OPENER | GATE, LOG(crk_go), FLAGS(CRK_GO_PREPARE)),
 	ROW(EVENTS_PUT, run_events_put, crk_events_put, CRK_EVENTS_PUT_SIZE_VER0, OPENER | GATE),
+	ROW(VDSO, run_vdso, crk_vdso, CRK_VDSO_SIZE_VER0, 0, RES2(crk_vdso)),
 };
 
 /* ---- the device ---- */

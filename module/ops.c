@@ -259,7 +259,8 @@ static int vdso_check(struct crk_prog *prog, struct crk_step *step)
 
 static int vdso_run(struct crk_prog *prog, struct crk_step *step)
 {
-	long ret = crk_arch.map_vdso(step->op.arg, step->op.addr);
+	unsigned long vdso;
+	long ret = crk_arch.map_vdso(step->op.arg, step->op.addr, &vdso);
 
 	if (ret < 0)
 		return crk_step_err(prog, step, ret, "cannot map the vDSO");

@@ -108,6 +108,7 @@ int crk_park(struct crk_job *job, struct crk_park *cmd);				/* restored task */
 int crk_wait(struct crk_job *job, struct crk_wait *cmd, struct crk_log *log);
 int crk_set(struct crk_job *job, struct crk_set *cmd, struct crk_log *log);
 int crk_go(struct crk_job *job, struct crk_go *cmd, struct crk_log *log);
+int crk_vdso(struct crk_vdso *cmd);	/* any task */
 
 /* symbols.c: unexported kernel functions, see the table there */
 int crk_symbols_init(void);		/* -ENOENT with the name in the kernel log when one that is needed is missing */
@@ -172,8 +173,11 @@ struct crk_arch_ops {
 	long (*sys_timer_settime)(int id, int flags, unsigned long new_uptr);
 	long (*sys_ptrace)(long request, long pid, unsigned long addr, unsigned long data);	/* may be NULL */
 	long (*sys_exit)(int code);	/* does not return; NULL or an error: it can't */
-	/* map the vDSO of @kind so that its first mapping starts at @addr */
-	int (*map_vdso)(u32 kind, unsigned long addr);
+	/*
+	 * map the vDSO of @kind so that its first mapping starts at @addr; bytes in all, its code at *@vdso_ret;
+	 * -EOPNOTSUPP: no such kind
+	 */
+	long (*map_vdso)(u32 kind, unsigned long addr, unsigned long *vdso_ret);
 };
 
 extern const struct crk_arch_ops crk_arch;	/* arch/$(SRCARCH)/kern.c */

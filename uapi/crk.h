@@ -665,6 +665,38 @@ struct crk_restore {
 #define CRK_VDSO_X32		2
 
 /**
+ * struct crk_vdso - CRK_IOC_VDSO: what this kernel's vDSO of a kind is
+ * @size: sizeof(struct crk_vdso) as the caller knows it
+ * @flags: 0
+ * @kind: CRK_VDSO_*
+ * @__reserved: 0
+ * @text_uptr: where a copy of its code goes, which begins with an ELF header; may be 0
+ * @text_len: bytes at @text_uptr
+ * @__reserved2: 0
+ * @out_text_len: bytes of the code; no more than @text_len are copied
+ * @out_data_len: bytes of the data mappings before the code
+ *
+ * The caller has no vDSO for a moment: a process with one thread, which best is one made for this call.  Allowed at any
+ * time.
+ *
+ * Errors: EBUSY the caller has other threads; EOPNOTSUPP this kernel has none of this kind; another one: the caller may
+ * be left without vDSO.
+ */
+struct crk_vdso {
+	__u32 size;
+	__u32 flags;
+	__u32 kind;
+	__u32 __reserved;
+	__aligned_u64 text_uptr;
+	__u32 text_len;
+	__u32 __reserved2;
+	__aligned_u64 out_text_len;
+	__aligned_u64 out_data_len;
+};
+#define CRK_VDSO_SIZE_VER0	48
+#define CRK_IOC_VDSO		_IO(CRK_IOC_MAGIC, 0x27)
+
+/**
  * struct crk_op - one record of a memory program
  * @op: CRK_OP_*
  * @flags: CRK_MAP_* for CRK_OP_MAP, else 0

@@ -576,6 +576,14 @@ struct crk_rec_creds {
  * @vdso_len: bytes from @vvar to the end of the vDSO
  * @vvar: first mapping of the vDSO's data, 0 if none
  * @auxv: the auxiliary vector as words of the process's size, widened to 64 bit
+ * @vvar_times: offset from @vvar of the vDSO's times: { u64 seconds, nanoseconds } by CLOCK_*, up to CLOCK_TAI; 0 if
+ *	there is no vDSO or the module does not know
+ * @vvar_zone: the same of { s32 minutes west, s32 kind of summer time, u32 resolution in nanoseconds }
+ * @vvar_random: the same of the u64 generation of random numbers; 0 if this vDSO has none
+ * @__reserved: 0
+ *
+ * What a restore on another kernel needs to know of the vDSO's data, for threads that were about to read it.  Source:
+ * the kernel's struct vdso_data.
  */
 struct crk_rec_mm {
 	struct crk_rec rec;
@@ -603,6 +611,10 @@ struct crk_rec_mm {
 	__aligned_u64 vdso_len;
 	__aligned_u64 vvar;
 	__aligned_u64 auxv[CRK_AUXV_MAX];
+	__u32 vvar_times;
+	__u32 vvar_zone;
+	__u32 vvar_random;
+	__u32 __reserved;
 };
 
 #endif /* _UAPI_CRK_REGS_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the parts of x86 share: kern.c reads the state of tasks and holds crk_arch, restore.c gives it back, records.c
- * does both with what is in records of its own.
+ * does both with what is in records of its own, vdso.c knows the vDSO.
  * Unexported functions of this architecture are the rows of CRK_ARCH_SYMBOLS, called by crk_call().
  */
 #ifndef _CRK_ARCH_X86_H
@@ -87,6 +87,9 @@ long crk_x86_sys_setitimer(int which, unsigned long new_uptr);
 long crk_x86_sys_timer_settime(int id, int flags, unsigned long new_uptr);
 long crk_x86_sys_ptrace(long request, long pid, unsigned long addr, unsigned long data);
 long crk_x86_sys_exit(int code);
-int crk_x86_map_vdso(u32 kind, unsigned long addr);
+
+/* vdso.c */
+void crk_x86_get_vdso(struct mm_struct *mm, struct crk_rec_mm *rec);
+long crk_x86_map_vdso(u32 kind, unsigned long addr, unsigned long *vdso_ret);
 
 #endif /* _CRK_ARCH_X86_H */

@@ -182,33 +182,6 @@ static void x86_get_thread(struct task_struct *t, struct crk_rec_thread *rec)
 
 /* ---- the address space ---- */
 
-static const char *special_name(struct vm_area_struct *vma)
-{
-	if (!vma || vma->vm_file || !vma->vm_ops || !vma->vm_ops->name)
-		return "";
-	return vma->vm_ops->name(vma) ?: "";
-}
-
-/* the data of the vDSO lies right before it, in one to three mappings; a process may have unmapped it all */
-static void get_vdso(struct mm_struct *mm, struct crk_rec_mm *rec)
-{
-	unsigned long start = (unsigned long)mm->context.vdso, end;
-	struct vm_area_struct *vma = start ? find_vma(mm, start) : NULL;
-
-	if (!vma || vma->vm_start != start || strcmp(special_name(vma), "[vdso]"))
-		return;
-	rec->vdso = start;
-	end = vma->vm_end;
-	while (start) {
-		vma = find_vma(mm, start - 1);
-		if (!vma || vma->vm_end != start || strncmp(special_name(vma), "[vvar", 5))
-			break;
-		start = vma->vm_start;
-		rec->vvar = start;
-	}
-	rec->vdso_len = end - start;
-}
-
 static void x86_get_mm(struct mm_struct *mm, struct crk_rec_mm *rec)
 {
 	bool ia32 = mm->context.flags & crk_x86_context_mask(MM_CONTEXT_UPROBE_IA32);
@@ -225,7 +198,7 @@ static void x86_get_mm(struct mm_struct *mm, struct crk_rec_mm *rec)
 	rec->mmap_compat_base = mm->mmap_compat_base;
 	rec->mmap_compat_legacy_base = mm->mmap_compat_legacy_base;
 #endif
-	get_vdso(mm, rec);
+	crk_x86_get_vdso(mm, rec);
 }
 
 static u32 x86_get_action_abi(unsigned long sa_flags)

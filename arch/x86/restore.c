@@ -78,8 +78,10 @@ void crk_x86_set_mm(struct mm_struct *mm, const struct crk_rec_mm *in)
 {
 	mm->mmap_compat_base = in->mmap_compat_base;
 	mm->mmap_compat_legacy_base = in->mmap_compat_legacy_base;
-	if (!in->vdso)
-		mm->context.vdso = NULL;	/* the helper's is not there any more */
+	if (!in->vdso) {	/* the helper's is not there any more */
+		mm->context.vdso = NULL;
+		crk_futex_unlock_reset(mm);
+	}
 	set_loader(in->flags & (CRK_MM_COMPAT | CRK_MM_X32));
 	context_flag_set(mm, MM_CONTEXT_HAS_VSYSCALL, in->flags & CRK_MM_VSYSCALL);
 	context_flag_set(mm, MM_CONTEXT_UPROBE_IA32, in->flags & CRK_MM_UPROBE_IA32);
@@ -102,31 +104,6 @@ void crk_x86_enter_abi(u32 mm_flags)
 {
 	if (mm_flags & (CRK_MM_COMPAT | CRK_MM_X32))
 		set_personality_ia32(mm_flags & CRK_MM_X32);
-}
-
-/* The kernel takes addr as a hint only; total length of what was mapped, data and code */
-int crk_x86_map_vdso(u32 kind, unsigned long addr)
-{
-	static const int options[] = {
-		[CRK_VDSO_NATIVE] = ARCH_MAP_VDSO_64,
-		[CRK_VDSO_COMPAT] = ARCH_MAP_VDSO_32,
-		[CRK_VDSO_X32] = ARCH_MAP_VDSO_X32,
-	};
-	struct mm_struct *mm = current->mm;
-	struct vm_area_struct *vma;
-	unsigned long vdso;
-	long size;
-
-	size = crk_call(do_arch_prctl_64)(current, options[kind], addr);
-	if (size < 0)
-		return size;
-	mmap_read_lock(mm);
-	vma = find_vma(mm, addr);
-	vdso = (unsigned long)mm->context.vdso;
-	if (!vma || vma->vm_start != addr || vdso < addr || vdso - addr > SZ_1M)
-		size = -EADDRINUSE;
-	mmap_read_unlock(mm);
-	return size < 0 ? size : vdso - addr + PAGE_ALIGN(size);
 }
 
 /* ---- threads ---- */

@@ -40,6 +40,7 @@ static const struct {
 	{ "SET",	CRK_IOC_SET,		CRK_SET_SIZE_VER0,	EBUSY, CRK_SET_TIMES },
 	{ "GO",		CRK_IOC_GO,		CRK_GO_SIZE_VER0,	EBUSY, CRK_GO_PREPARE },
 	{ "EVENTS_PUT",	CRK_IOC_EVENTS_PUT,	CRK_EVENTS_PUT_SIZE_VER0, EBUSY },
+	{ "VDSO",	CRK_IOC_VDSO,		CRK_VDSO_SIZE_VER0,	0 },
 };
 #define NR_CALLS (sizeof(calls) / sizeof(calls[0]))
 

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -635,6 +636,42 @@ TEST_F(cap, timers)
 
 /* ---- address space ---- */
 
+/* is all where the record says?  The data of our own vDSO is the same */
+static void check_vvar(struct __test_metadata *_metadata, const struct crk_rec_mm *mm)
+{
+	const char *data = (char *)getauxval(AT_SYSINFO_EHDR) - (mm->vdso - mm->vvar);
+	const volatile __u64 *times = (void *)(data + mm->vvar_times);
+	const __u32 *zone = (void *)(data + mm->vvar_zone);
+	struct timespec before, after, res;
+	struct timezone tz;
+	struct timeval tv;
+	__u64 sec;
+
+	ASSERT_NE(0, mm->vvar_times);
+	ASSERT_LE(mm->vvar_times + (CLOCK_TAI + 1) * 16, mm->vdso - mm->vvar);
+	ASSERT_NE(0, mm->vvar_zone);
+	clock_gettime(CLOCK_REALTIME_COARSE, &before);
+	sec = times[CLOCK_REALTIME_COARSE * 2];
+	clock_gettime(CLOCK_REALTIME_COARSE, &after);
+	EXPECT_TRUE(before.tv_sec <= (time_t)sec && (time_t)sec <= after.tv_sec);
+	EXPECT_GT(1000000000U, times[CLOCK_REALTIME_COARSE * 2 + 1]);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &before);
+	sec = times[CLOCK_MONOTONIC_COARSE * 2];
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &after);
+	EXPECT_TRUE(before.tv_sec <= (time_t)sec && (time_t)sec <= after.tv_sec);
+	gettimeofday(&tv, &tz);
+	clock_getres(CLOCK_MONOTONIC, &res);
+	EXPECT_EQ(tz.tz_minuteswest, (int)zone[0]);
+	EXPECT_EQ(tz.tz_dsttime, (int)zone[1]);
+	EXPECT_EQ(res.tv_nsec, zone[2]);
+	/* a counter that begins at 1, and a flag behind it */
+	if (mm->vvar_random) {
+		ASSERT_LE(mm->vvar_random + 9, mm->vdso - mm->vvar);
+		EXPECT_NE(0, *(__u64 *)(data + mm->vvar_random));
+		EXPECT_EQ(1, data[mm->vvar_random + 8]);
+	}
+}
+
 TEST_F(cap, mm)
 {
 	pid_t pid = task_start(self->cgroup, pending, NULL);
@@ -682,6 +719,8 @@ TEST_F(cap, mm)
 	EXPECT_EQ(vdso, mm->vdso);
 	EXPECT_EQ(vvar, mm->vvar);
 	EXPECT_EQ(vdso_end - vvar, mm->vdso_len);
+	if (vvar)
+		check_vvar(_metadata, mm);
 	EXPECT_EQ(1, mm->dumpable);
 	EXPECT_EQ(0x33, mm->coredump_filter);
 	EXPECT_LT(0, mm->mmap_base);

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * CRK_IOC_VDSO: this kernel's vDSO of every kind, and the caller's own is there afterwards as before.
+ */
+#include <elf.h>
+#include <pthread.h>
+#include <sys/auxv.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "kselftest_harness.h"
+
+FIXTURE(dev) {
+	int fd;
+};
+
+FIXTURE_SETUP(dev)
+{
+	self->fd = device_open();
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN(dev)
+{
+	close(self->fd);
+}
+
+static void *wait_for_it(void *arg)
+{
+	pthread_mutex_lock(arg);
+	pthread_mutex_unlock(arg);
+	return NULL;
+}
+
+/* every kind is an ELF image of its class, and the caller's own is where it was */
+TEST_F(dev, every_kind)
+{
+	static const struct {
+		unsigned int class, machine;
+	} kinds[] = {
+		[CRK_VDSO_NATIVE] = { ELFCLASS64, EM_X86_64 },
+		[CRK_VDSO_COMPAT] = { ELFCLASS32, EM_386 },
+		[CRK_VDSO_X32] = { ELFCLASS32, EM_X86_64 },
+	};
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	const void *own = (void *)getauxval(AT_SYSINFO_EHDR);
+	static char before[4096], text[65536];
+	const Elf64_Ehdr *head = (void *)text;
+	CMD(crk_vdso, cmd, .text_uptr = (uintptr_t)text);
+	pthread_t thread;
+	__u32 kind, own_kind = sizeof(long) == 8 ? CRK_VDSO_NATIVE : CRK_VDSO_COMPAT;
+
+	memcpy(before, own, sizeof(before));
+	for (kind = 0; kind <= CRK_VDSO_X32; kind++) {
+		memset(text, 0xcc, sizeof(text));
+		cmd.kind = kind;
+		cmd.text_len = sizeof(text);
+		cmd.out_text_len = cmd.out_data_len = 0;
+		ASSERT_EQ(0, device_call(self->fd, CRK_IOC_VDSO, &cmd));
+		EXPECT_EQ(0, memcmp(head->e_ident, ELFMAG, SELFMAG));
+		EXPECT_EQ(kinds[kind].class, head->e_ident[EI_CLASS]);
+		EXPECT_EQ(kinds[kind].machine, head->e_machine);
+		EXPECT_TRUE(cmd.out_text_len && !(cmd.out_text_len % 4096) && cmd.out_text_len <= sizeof(text));
+		EXPECT_TRUE(cmd.out_data_len && !(cmd.out_data_len % 4096));
+		EXPECT_EQ((char)0xcc, text[cmd.out_text_len]);
+		EXPECT_EQ(0, memcmp(before, own, sizeof(before)));
+		EXPECT_LT(0, time(NULL));
+		if (kind == own_kind) {
+			EXPECT_EQ(0, memcmp(before, text, sizeof(before)));
+		}
+	}
+	/* no more than asked for */
+	memset(text, 0xcc, sizeof(text));
+	cmd.text_len = 5;
+	ASSERT_EQ(0, device_call(self->fd, CRK_IOC_VDSO, &cmd));
+	EXPECT_EQ(ELFMAG3, text[3]);
+	EXPECT_EQ((char)0xcc, text[5]);
+	cmd.text_len = sizeof(text) + 1;
+	EXPECT_EQ(EINVAL, device_call(self->fd, CRK_IOC_VDSO, &cmd));
+	cmd.text_len = sizeof(text);
+	cmd.kind = CRK_VDSO_X32 + 1;
+	EXPECT_EQ(EINVAL, device_call(self->fd, CRK_IOC_VDSO, &cmd));
+	/* another thread could be in it */
+	cmd.kind = CRK_VDSO_NATIVE;
+	pthread_mutex_lock(&mutex);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, wait_for_it, &mutex));
+	EXPECT_EQ(EBUSY, device_call(self->fd, CRK_IOC_VDSO, &cmd));
+	pthread_mutex_unlock(&mutex);
+	pthread_join(thread, NULL);
+}
+
+TEST_HARNESS_MAIN
