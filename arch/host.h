@@ -7,6 +7,7 @@
 #define _CRK_HOST_H
 
 #include "helper.h"
+#include "mem/elf.h"
 
 /**
  * struct crk_host_ops - the helper's side of an architecture
@@ -22,6 +23,10 @@
  * @thread_set: the calling thread sets for itself what CRK_REC_ARCH has and the module leaves to it; with @leader, what
  *	is its process's too.  It still has all privileges, and runs beside others
  * @clone_thread: clone3() of a thread that runs @fn(@arg) on the stack in @args; its tid or negative errno
+ * @vdso_kind: CRK_VDSO_* of a vDSO with this ELF header; negative: not one of this architecture's
+ * @vdso_redirect: changes in @text, the code of an old vDSO, what @sym is at @from in the process, so that who calls it is
+ *	where @to is.  -ERANGE: that is too far away
+ * @pc_get, @pc_set: where a thread is, in its records
  */
 struct crk_host_ops {
 	const char *name;
@@ -31,6 +36,10 @@ struct crk_host_ops {
 	long (*call_by)(uint32_t abi);
 	int (*thread_check)(const struct crk_rec *recs, size_t len, const char **what);
 	int (*thread_set)(const struct crk_rec *recs, size_t len, bool leader, const char **what);
+	int (*vdso_kind)(unsigned int machine, bool is64);
+	int (*vdso_redirect)(uint8_t *text, const struct crk_elf_symbol *sym, uint64_t from, uint64_t to);
+	uint64_t (*pc_get)(const struct crk_rec *recs, size_t len);
+	void (*pc_set)(struct crk_rec *recs, size_t len, uint64_t pc);
 	long (*clone_thread)(void *args, size_t size, void (*fn)(void *), void *arg);
 };
 

@@ -393,11 +393,20 @@ static int traced_adjust(struct crk_dump *d, const struct crk_dproc *p)
 	return 0;
 }
 
-static const char *vma_refusal(const struct crk_vma *v)
+/* the vDSO, whole and with its data, or no part of it */
+static const char *special_refusal(const struct crk_rec_mm *mm, const struct crk_vma *v)
+{
+	if (strncmp((const char *)v->name, "[vvar", 5) && strcmp((const char *)v->name, "[vdso]"))
+		return "made by the kernel";
+	if (!mm->vvar || v->start < mm->vvar || v->end > mm->vvar + mm->vdso_len)
+		return "is not as the kernel made it, a part of the vDSO was moved, changed or unmapped";
+	return NULL;
+}
+
+static const char *vma_refusal(const struct crk_rec_mm *mm, const struct crk_vma *v)
 {
 	if (v->flags & CRK_VMA_SPECIAL)
-		return strncmp((const char *)v->name, "[vvar", 5) && strcmp((const char *)v->name, "[vdso]") ?
-			"made by the kernel" : NULL;
+		return special_refusal(mm, v);
 	if (v->flags & CRK_VMA_AIO_RING)
 		return "ring of asynchronous I/O (io_setup)";
 	if (v->flags & CRK_VMA_IO)
@@ -419,7 +428,7 @@ static int refuse_mappings(const struct crk_dproc *p)
 
 	for (i = 0; i < p->nr_vmas; i++) {
 		const struct crk_vma *v = &p->vmas[i];
-		const char *why = vma_refusal(v);
+		const char *why = vma_refusal(p->mm, v);
 
 		if (why)
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s) mapping %llx-%llx%s%.80s: %s: not supported", p->pid,

@@ -341,6 +341,16 @@ int crk_dev_events(int dev, int fd, void **ret, size_t *len_ret, uint32_t *next_
 
 /* ---- restore ---- */
 
+int crk_dev_vdso(int dev, uint32_t kind, void *text, uint32_t len, uint64_t *text_len_ret, uint64_t *data_len_ret)
+{
+	struct crk_vdso cmd = { .size = sizeof(cmd), .kind = kind, .text_uptr = (uintptr_t)text, .text_len = len };
+	int ret = dev_ioctl(dev, CRK_IOC_VDSO, &cmd);
+
+	*text_len_ret = cmd.out_text_len;
+	*data_len_ret = cmd.out_data_len;
+	return ret ? crk_err(ret, "cannot look at this kernel's vDSO of kind %u", kind) : 0;
+}
+
 int crk_dev_restore(int dev, uint32_t nr_tasks)
 {
 	struct crk_restore cmd = { .size = sizeof(cmd), .nr_tasks = nr_tasks };

@@ -47,6 +47,7 @@ struct crk_opts {
 	unsigned int retry;		/* --retry, times */
 	unsigned int ghost_limit;	/* --ghost-limit, bytes; 0: any size */
 	const char *pidfile;
+	const char *fault;		/* --fault: what to do as if it were so, for tests */
 	struct crk_inherit *inherit;
 	size_t nr_inherit;
 	const char **external;
@@ -305,6 +306,8 @@ int crk_dev_fd_get(int dev, pid_t tid, int fd);				/* here, or negative errno */
 int crk_dev_queue(int dev, int fd, uint32_t **ret, size_t *nr_ret);		/* malloc'ed */
 /* what waits in an inotify descriptor, malloc'ed; without a word if it is none (-EINVAL), or by -EOPNOTSUPP */
 int crk_dev_events(int dev, int fd, void **ret, size_t *len_ret, uint32_t *next_wd_ret);
+/* call it in a process of its own */
+int crk_dev_vdso(int dev, uint32_t kind, void *text, uint32_t len, uint64_t *text_len_ret, uint64_t *data_len_ret);
 int crk_dev_restore(int dev, uint32_t nr_tasks);
 int crk_dev_program(int dev, struct crk_program *cmd);				/* returns only on failure */
 int crk_dev_park(int dev);							/* returns only on failure */

@@ -24,6 +24,7 @@
 #include "crk-files.pb-c.h"
 #include "crk-inventory.pb-c.h"
 #include "crk-task.pb-c.h"
+#include "crk-vdso.pb-c.h"
 #include "crk-vma.pb-c.h"
 #include "fdinfo.pb-c.h"
 #include "file-lock.pb-c.h"

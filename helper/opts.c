@@ -18,7 +18,7 @@
 
 #define DEFAULT_TIMEOUT_MS	10000
 
-enum kind { OPT_FLAG, OPT_STRING, OPT_PID, OPT_SECONDS, OPT_SIZE, OPT_NUMBER, OPT_LIST, OPT_INHERIT, OPT_VERBOSE, OPT_HELP };
+enum kind { OPT_FLAG, OPT_STRING, OPT_PID, OPT_SECONDS, OPT_SIZE, OPT_NUMBER, OPT_LIST, OPT_INHERIT, OPT_FAULT, OPT_VERBOSE, OPT_HELP };
 
 struct option_row {
 	const char *name;
@@ -27,7 +27,7 @@ struct option_row {
 	unsigned int commands;
 	size_t offset;			/* of the member of struct crk_opts */
 	const char *arg;		/* NULL: takes none */
-	const char *help;
+	const char *help;		/* NULL: only in the manual, for testers */
 };
 
 #define TO(member) offsetof(struct crk_opts, member)
@@ -77,6 +77,7 @@ static const struct option_row rows[] = {
 	  "print the result as JSON" },
 	{ "verbose", 'v', OPT_VERBOSE, CRK_CMD_ALL, TO(verbose), NULL,
 	  "tell phases with times; twice: every object" },
+	{ "fault", 0, OPT_FAULT, CRK_CMD_RESTORE, TO(fault), "WHAT", NULL },
 	{ "help", 'h', OPT_HELP, CRK_CMD_ALL, 0, NULL, "print this text" },
 };
 
@@ -111,7 +112,7 @@ static void usage_command(FILE *to, const struct crk_command *cmd)
 		const struct option_row *o = &rows[i];
 		char left[64];
 
-		if (!(o->commands & cmd->bit))
+		if (!(o->commands & cmd->bit) || !o->help)
 			continue;
 		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ?: ' ',
 			 o->letter ? "," : " ", o->name, o->arg ? " " : "", o->arg ?: "");
@@ -165,6 +166,16 @@ static int parse_inherit(struct crk_opts *opts, const char *text)
 	return list_add(&opts->inherit, &opts->nr_inherit, sizeof(in), &in);
 }
 
+static int parse_fault(struct crk_opts *opts, const char *text)
+{
+	if (strcmp(text, "vdso")) {
+		fprintf(stderr, "crkhelper: --fault %s: no such fault point\n", text);
+		return -EINVAL;
+	}
+	opts->fault = text;
+	return 0;
+}
+
 static int option_apply(const struct option_row *o, struct crk_opts *opts, char *arg)
 {
 	char *member = (char *)opts + o->offset;
@@ -199,6 +210,9 @@ static int option_apply(const struct option_row *o, struct crk_opts *opts, char 
 		break;
 	case OPT_INHERIT:
 		ret = parse_inherit(opts, arg);
+		break;
+	case OPT_FAULT:
+		ret = parse_fault(opts, arg);
 		break;
 	case OPT_VERBOSE:
 		opts->verbose++;

@@ -110,7 +110,7 @@ check_house()
 
 	select_files '^(module|helper|uapi|arch|selftests)/.*\.[chS]$' | grep -v '^module/kcompat\.h$' |
 		xargs grep -n -E 'LINUX_VERSION_CODE|KERNEL_VERSION\(' | finding "only module/kcompat.h knows kernel versions"
-	select_files '^(helper/.*|arch/.*/user)\.[ch]$' | grep -v '^helper/dev\.c$' |
+	select_files '^(helper/.*|arch/.*/user.*)\.[ch]$' | grep -v '^helper/dev\.c$' |
 		xargs grep -n -E 'CRK_IOC_' | grep -v -E ':[0-9]+:(.*/\*|\s*\*).*CRK_IOC_' | finding "only helper/dev.c talks to /dev/crk"
 	select_files '^(module|helper)/.*\.[chS]$' |
 		xargs grep -n -E 'CONFIG_(X86|ARM)' | finding "what differs between architectures lives in arch/"

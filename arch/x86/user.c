@@ -7,7 +7,7 @@
 #include <elf.h>
 #include <string.h>
 
-#include "../host.h"
+#include "user.h"
 
 #ifndef NT_X86_XSTATE
 #define NT_X86_XSTATE	0x202
@@ -219,6 +219,28 @@ static int x86_core_fill(CoreEntry *core, const struct crk_rec *recs, size_t len
 	return fp ? fpregs_fill(info->fpregs, fp) : 0;
 }
 
+/* ---- where a thread is ---- */
+
+static uint64_t x86_pc_get(const struct crk_rec *recs, size_t len)
+{
+	const struct crk_rec_regset *gp = regset_find(recs, len, NT_PRSTATUS, sizeof(struct regs32));
+
+	if (!gp)
+		return 0;
+	return gp->len >= sizeof(struct regs64) ? ((const struct regs64 *)gp->data)->ip :
+						  ((const struct regs32 *)gp->data)->ip;
+}
+
+static void x86_pc_set(struct crk_rec *recs, size_t len, uint64_t pc)
+{
+	struct crk_rec_regset *gp = (void *)regset_find(recs, len, NT_PRSTATUS, sizeof(struct regs32));
+
+	if (gp && gp->len >= sizeof(struct regs64))
+		((struct regs64 *)gp->data)->ip = pc;
+	else if (gp)
+		((struct regs32 *)gp->data)->ip = pc;
+}
+
 /* ---- CPU features ---- */
 
 static const char *const x86_cpu_flags[] = {
@@ -284,6 +306,10 @@ const struct crk_host_ops crk_host_x86 = {
 	.owns		= x86_owns,
 	.core_fill	= x86_core_fill,
 	.cpu_flags	= x86_cpu_flags,
+	.vdso_kind	= crk_x86_vdso_kind,
+	.vdso_redirect	= crk_x86_vdso_redirect,
+	.pc_get		= x86_pc_get,
+	.pc_set		= x86_pc_set,
 #ifdef __x86_64__
 	.call_by	= x86_call_by,
 	.thread_check	= crk_x86_thread_check,

@@ -7,6 +7,7 @@
 
 #include <sys/mman.h>
 
+#include "elf.h"
 #include "helper.h"
 #include "ranges.h"
 
@@ -41,11 +42,20 @@ struct crk_page_ids {
 	size_t nr, room;
 };
 
+/* a vDSO that is in crk-vdso.img */
+struct crk_vdso_saved {
+	uint8_t build_id[32];
+	size_t build_id_len;
+};
+
 struct crk_dump_mem {
 	struct crk_dshm *shms;
 	size_t nr_shms, room_shms;
 	struct crk_dmapped *files;
 	size_t nr_files, room_files;
+	struct crk_vdso_saved *vdsos;
+	size_t nr_vdsos, room_vdsos;
+	struct crk_img *vdso_img;	/* NULL: none yet */
 	uint32_t next_pages_id, next_shm_id;
 	struct crk_page_ids *ids;	/* pagemap.c: of each process, in the order of d->procs */
 };
@@ -54,8 +64,9 @@ int crk_vmas_dump(struct crk_dump *d, struct crk_dproc *p, const uint64_t *nr_pa
 int crk_pagemap_dump(struct crk_dump *d, struct crk_dproc *p, uint64_t *nr_pages);
 int crk_cow_dump(struct crk_dump *d, struct crk_dproc *p);
 void crk_pagemap_free(struct crk_dump *d);
-/* NT_GNU_BUILD_ID of an ELF file: its length, 0 if it has none */
-size_t crk_build_id(int fd, uint8_t *buf, size_t size);
+/* mapping @v, a [vdso], which goes into @c */
+int crk_vdso_dump(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v, CrkVmaEntry *c);
+int crk_vdso_dump_end(struct crk_dump *d);
 /* @fd: the object, open for reading; *id_ret for the mapping */
 int crk_shmem_dump(struct crk_dump *d, struct crk_dproc *p, const struct crk_vma *v, int fd, uint32_t *id_ret);
 /* the file behind a mapping; its name if @link_ret */
@@ -92,6 +103,26 @@ struct crk_rshare {
 	struct crk_ranges pages;
 };
 
+/* a vDSO of the images, and this kernel's of the same kind */
+struct crk_rvdso {
+	CrkVdsoEntry *e;
+	struct crk_elf old;		/* e->text */
+	uint8_t *text;			/* this kernel's code; NULL: not looked at */
+	uint64_t text_len, data_len;
+	struct crk_elf new;		/* text */
+	bool same;			/* build */
+};
+
+/* the vDSO of a process; all but the first lines for @foreign ones */
+struct crk_vdso_use {
+	struct crk_rvdso *vdso;
+	uint64_t addr, data_len;	/* its data, which its code follows */
+	bool foreign;			/* of another kernel: the old one is memory, and leads to this kernel's */
+	bool copy;			/* some thread goes on in the old one, unchanged */
+	uint64_t new_addr, copy_addr;	/* where this kernel's goes, data first; where the copy would */
+	uint8_t *text;			/* the old code, redirected */
+};
+
 struct crk_rmem {
 	MmEntry *mm;
 	CrkVmaEntry **entries;		/* owns what vmas[].e points at */
@@ -104,6 +135,7 @@ struct crk_rmem {
 	struct crk_area **areas;	/* that it makes or inherits, apart from each other */
 	size_t nr_areas, room_areas;
 	struct crk_ranges give, kept, inherit;	/* share.c */
+	struct crk_vdso_use *vdso;	/* NULL: it has none */
 	bool gave;			/* in this process: @give is in the areas */
 	uint32_t pages_id;
 	int pages_fd;			/* -1: no pages */
@@ -124,7 +156,8 @@ struct crk_rst_mem {
 	size_t nr_shms, room_shms;
 	struct crk_area **areas;
 	size_t nr_areas, room_areas;
-	uint64_t own_vdso_len;
+	struct crk_rvdso *vdsos;
+	size_t nr_vdsos, room_vdsos;
 };
 
 int crk_shmem_plan(struct crk_rst *r);
@@ -133,6 +166,12 @@ struct crk_rshm *crk_shmem_find(struct crk_rst *r, uint32_t id, bool sysv);
 /* reads a pagemap image: its runs and pages image */
 int crk_runs_read(struct crk_rst *r, enum crk_img_type type, uint32_t id, struct crk_rrun **runs, size_t *nr,
 		  size_t *room, uint32_t *pages_id_ret);
+
+int crk_vdso_plan(struct crk_rst *r);
+void crk_vdso_free(struct crk_rst *r);
+void crk_vdso_use_free(struct crk_vdso_use *u);
+/* in a process with a foreign one: a file with data, redirected code and code as it was */
+int crk_vdso_file(struct crk_rst *r, const struct crk_rproc *p, int *ret);
 
 int crk_share_plan(struct crk_rst *r);
 /* the area that @v uses at @addr, or the next one behind it within @v; NULL if there is none */

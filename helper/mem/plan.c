@@ -39,7 +39,7 @@ int crk_mem_dump(struct crk_dump *d)
 	for (i = 0; i < d->nr_procs && !err; i++)
 		if (!d->procs[i].zombie)
 			err = crk_cow_dump(d, &d->procs[i]);
-	return err;
+	return err ?: crk_vdso_dump_end(d);
 }
 
 void crk_mem_dump_free(struct crk_dump *d)
@@ -47,6 +47,8 @@ void crk_mem_dump_free(struct crk_dump *d)
 	if (!d->mem)
 		return;
 	crk_pagemap_free(d);
+	crk_img_close(d->mem->vdso_img);
+	free(d->mem->vdsos);
 	free(d->mem->shms);
 	free(d->mem->files);
 	free(d->mem);
@@ -237,45 +239,6 @@ static int check_file(struct crk_rst *r, const struct crk_rproc *p, const struct
 			crk_rproc_comm(p), fe->reg->name);
 }
 
-/* bytes from the first to the last mapping of this process's own vDSO; 0 if it has none */
-static uint64_t own_vdso_len(void)
-{
-	_cleanup_free_ char *text = NULL;
-	char *line, *save = NULL;
-	uint64_t len = 0;
-
-	if (read_file_at(AT_FDCWD, "/proc/self/maps", &text, NULL))
-		return 0;
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		unsigned long long start, end;
-
-		if ((strstr(line, " [vvar") || strstr(line, " [vdso]")) &&
-		    sscanf(line, "%llx-%llx", &start, &end) == 2)
-			len += end - start;
-	}
-	return len;
-}
-
-static int check_vdso(const struct crk_rproc *p, uint64_t own)
-{
-	const struct crk_rec_mm *mm = crk_rec_find(p->threads[0].recs, p->threads[0].recs_len, CRK_REC_MM, NULL);
-	const struct crk_rmem *m = p->mem;
-	uint64_t len = 0;
-	size_t i;
-
-	if (mm && mm->flags & (CRK_MM_COMPAT | CRK_MM_X32))
-		return 0;
-	for (i = 0; i < m->nr_vmas; i++)
-		if (m->vmas[i].e->flags & CRK_VMA_SPECIAL)
-			len += m->vmas[i].end - m->vmas[i].start;
-	if (!len || !own || len == own)
-		return 0;
-	crk_fail(-ENOEXEC, "pid %d (%s): its vDSO is of another kernel: %llu bytes, here it has %llu", p->pid, crk_rproc_comm(p),
-		 (unsigned long long)len, (unsigned long long)own);
-	crk_hint("restore it on the kernel that it was dumped on, see crkhelper show");
-	return -ENOEXEC;
-}
-
 static int check_proc(struct crk_rst *r, const struct crk_rproc *p)
 {
 	const struct crk_rmem *m = p->mem;
@@ -298,7 +261,7 @@ static int check_proc(struct crk_rst *r, const struct crk_rproc *p)
 				return err;
 		}
 	}
-	return check_vdso(p, r->mem->own_vdso_len);
+	return 0;
 }
 
 int crk_mem_plan(struct crk_rst *r)
@@ -309,7 +272,6 @@ int crk_mem_plan(struct crk_rst *r)
 	r->mem = calloc(1, sizeof(*r->mem));
 	if (!r->mem)
 		return crk_oom();
-	r->mem->own_vdso_len = own_vdso_len();
 	for (i = 0; i < r->nr_procs && !err; i++) {
 		if (r->procs[i].zombie || r->procs[i].stand_in || r->procs[i].mm_of)
 			continue;
@@ -317,6 +279,7 @@ int crk_mem_plan(struct crk_rst *r)
 		if (!err)
 			err = check_proc(r, &r->procs[i]);
 	}
+	err = err ?: crk_vdso_plan(r);
 	err = err ?: crk_shmem_plan(r);
 	return err ?: crk_share_plan(r);
 }
@@ -386,6 +349,7 @@ static void proc_free(struct crk_rmem *m)
 	crk_ranges_free(&m->give);
 	crk_ranges_free(&m->kept);
 	crk_ranges_free(&m->inherit);
+	crk_vdso_use_free(m->vdso);
 	free(m);
 }
 
@@ -408,6 +372,7 @@ void crk_mem_free(struct crk_rst *r)
 	for (i = 0; i < r->mem->nr_areas; i++)
 		free(r->mem->areas[i]);
 	free(r->mem->areas);
+	crk_vdso_free(r);
 	free(r->mem->shms);
 	free(r->mem);
 	r->mem = NULL;

@@ -29,24 +29,59 @@ static struct crk_op *op_add(struct ops *o, uint32_t op, uint64_t addr, uint64_t
 	return ret;
 }
 
-static uint32_t vdso_kind(const struct crk_rec_mm *mm)
+static int add_vdso_op(struct ops *o, const struct crk_vdso_use *u, uint64_t addr, uint64_t len)
 {
-	return mm->flags & CRK_MM_COMPAT ? CRK_VDSO_COMPAT : mm->flags & CRK_MM_X32 ? CRK_VDSO_X32 : CRK_VDSO_NATIVE;
+	struct crk_op *op = op_add(o, CRK_OP_VDSO, addr, len);
+
+	if (op)
+		op->arg = u->vdso->e->kind;
+	return op ? 0 : -ENOMEM;
 }
 
-/* the vDSO and its data are one record: [vvar…] and [vdso] follow each other */
-static int add_vdso(struct ops *o, const struct crk_rmem *m, const struct crk_rec_mm *mm, size_t *i)
+/* [@addr, @addr + @len) becomes memory that holds what is at @off of @fd */
+static int add_memory(struct ops *o, uint64_t addr, uint64_t len, int prot, int fd, uint64_t off)
 {
-	const struct crk_rvma *first = &m->vmas[*i], *last = first;
-	struct crk_op *op;
+	struct crk_op *op = len ? op_add(o, CRK_OP_MAP, addr, len) : NULL;
 
-	while (*i + 1 < m->nr_vmas && m->vmas[*i + 1].e->flags & CRK_VMA_SPECIAL &&
-	       m->vmas[*i + 1].start == last->end)
-		last = &m->vmas[++*i];
-	op = op_add(o, CRK_OP_VDSO, first->start, last->end - first->start);
-	if (op)
-		op->arg = vdso_kind(mm);
-	return op ? 0 : -ENOMEM;
+	if (!op)
+		return len ? -ENOMEM : 0;
+	op->flags = CRK_MAP_ANON;
+	op->prot = prot;
+	op = op_add(o, CRK_OP_FILL, addr, len);
+	if (!op)
+		return -ENOMEM;
+	op->fd = fd;
+	op->off = off;
+	return 0;
+}
+
+/* a vDSO of another kernel: this kernel's comes first, since the kernel takes its place as a hint */
+static int add_foreign_vdso(struct crk_rst *r, const struct crk_rproc *p, struct ops *o)
+{
+	const struct crk_vdso_use *u = p->mem->vdso;
+	uint64_t data_len = u->data_len, len = u->vdso->e->text.len;
+	int fd, err;
+
+	err = crk_vdso_file(r, p, &fd);
+	err = err ?: add_vdso_op(o, u, u->new_addr, u->vdso->data_len + u->vdso->text_len);
+	err = err ?: add_memory(o, u->addr, data_len, PROT_READ, fd, 0);
+	err = err ?: add_memory(o, u->addr + data_len, len, PROT_READ | PROT_EXEC, fd, data_len);
+	if (err || !u->copy)
+		return err;
+	err = add_memory(o, u->copy_addr, data_len, PROT_READ, fd, 0);
+	return err ?: add_memory(o, u->copy_addr + data_len, len, PROT_READ | PROT_EXEC, fd, data_len + len);
+}
+
+/* the vDSO and its data are one: [vvar…] and [vdso] follow each other */
+static int add_vdso(struct crk_rst *r, const struct crk_rproc *p, struct ops *o, size_t *i)
+{
+	const struct crk_vdso_use *u = p->mem->vdso;
+
+	while (*i + 1 < p->mem->nr_vmas && p->mem->vmas[*i + 1].e->flags & CRK_VMA_SPECIAL)
+		++*i;
+	if (u->foreign)
+		return add_foreign_vdso(r, p, o);
+	return add_vdso_op(o, u, u->addr, u->data_len + u->vdso->e->text.len);
 }
 
 /* a mapping that was writable once counts for overcommit; so must the new one, or neighbours don't merge as before */
@@ -319,7 +354,7 @@ static int build(struct crk_rst *r, struct crk_rproc *p, struct ops *o)
 		return crk_fail(-EBADMSG, "pid %d: crk-core image without address space", p->pid);
 	for (i = 0; i < m->nr_vmas && !err; i++) {
 		if (m->vmas[i].e->flags & CRK_VMA_SPECIAL) {
-			err = add_vdso(o, m, mm, &i);
+			err = add_vdso(r, p, o, &i);
 			continue;
 		}
 		err = add_map(r, p, o, &m->vmas[i]);

@@ -235,7 +235,7 @@ static int dump_one(struct crk_dump *d, struct crk_dproc *p, const struct crk_vm
 		e->status |= VMA_ANON_PRIVATE |
 			     (strcmp((const char *)v->name, "[vdso]") ? VMA_AREA_VVAR : VMA_AREA_VDSO);
 		e->flags |= MAP_ANONYMOUS;
-		return 0;
+		return e->status & VMA_AREA_VDSO ? crk_vdso_dump(d, p, v, c) : 0;
 	}
 	if (v->file_id)
 		return dump_backed(d, p, v, e, c);
