@@ -1,0 +1,140 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Tests, on the host, that what was dumped on one kernel goes on on another: programs that live in the vDSO, of 64 and 32
+# bit and x32, on all pairs of kernels.  Each kernel is booted twice: to dump all, and to restore the images of all.
+# Requirements 3.3, 3.4, 4.13, 4.14.  Prints TAP.
+#
+# usage: check-kernels.sh [KERNEL]...
+
+top=$(cd "${0%/*}/../.." && pwd)
+payload=$top/selftests/payload
+kernels=("$@")
+if [ ${#kernels[@]} = 0 ]; then
+	mapfile -t kernels < <(awk '!/^#/ && $2 == "x86_64" { print $1 }' "$top/scripts/kernels.list")
+fi
+times=${CRK_TIMES:-2}	# dumps of each program: its threads are somewhere else in each
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+
+echo "TAP version 13"
+flags="-O2 -g -Wall -Wextra -D_GNU_SOURCE"
+programs=()
+# shellcheck disable=SC2086	# words
+build()
+{
+	local name=$1
+
+	shift
+	mkdir -p "$tmp/bin"
+	if "$@" $flags -o "$tmp/bin/$name" >"$tmp/log" 2>&1; then
+		programs+=("$name")
+	else
+		sed 's/^/# /' "$tmp/log"
+		echo "# $name: does not build here"
+	fi
+}
+all=(dynamic x86_64 i686 x32)
+build dynamic gcc -pthread "$payload/clocks.c"
+build x86_64 gcc -pthread -static "$payload/clocks.c"
+build i686 i686-linux-gnu-gcc -pthread -static "$payload/clocks.c"
+build x32 gcc -mx32 -ffreestanding -fno-stack-protector -fno-pie -fcf-protection=none -nostdlib -static "$payload/x32/clocks.c"
+
+# What runs in the guests, with the programs' names: one directory per kernel and program, at the same path in all
+cat >"$tmp/dump.sh" <<'END'
+kernel=$1 times=$2
+shift 2
+pid=20000
+for p; do
+	dir=/kernels/run/$kernel/$p
+	mkdir -p "$dir"
+	cd "$dir" || exit 1
+	pid=$((pid + 1000))		# no process of the other guest has these
+	echo $pid >/proc/sys/kernel/ns_last_pid
+	crkhelper run -g "$p" -- "/kernels/bin/$p" . >out 2>&1 </dev/null &
+	n=0
+	until [ -e ready ] || [ $((n += 1)) -gt 600 ]; do
+		sleep 0.1
+	done
+	for i in $(seq "$times"); do
+		crkhelper dump -g "$p" -R -D "$dir/$i" || echo "$p: dump $i failed: $?"
+	done
+	cd /
+	echo 1 >"/sys/fs/cgroup/$p/cgroup.kill"
+	wait
+	cat "$dir/out"
+done
+END
+cat >"$tmp/restore.sh" <<'END'
+kernel=$1 times=$2
+shift 2
+# restore_all WHAT OPTION...: the program whose directory this is
+restore_all()
+{
+	what=$1 good=0
+	shift
+	for i in $(seq "$times"); do
+		: >out
+		timeout -s KILL 100 crkhelper restore -D "$PWD/$i" "$@" 2>err >&2
+		status=$?
+		if [ $status = 0 ] && [ "$(cat out)" = ok ]; then
+			good=$((good + 1))
+		else
+			echo "# $what, $i: status $status: $(cat out err)"
+			dmesg | grep -e segfault -e traps: | tail -n 3 | sed 's/^/# /'
+		fi
+	done
+	result="not ok"
+	[ $good != "$times" ] || result=ok
+	echo "$result $what"
+}
+for from in /kernels/run/*; do
+	for p; do
+		cd "$from/$p" || exit 1
+		touch go
+		restore_all "$p, ${from##*/} to $kernel"
+		[ "${from##*/}" != "$kernel" ] || restore_all "$p, $kernel as if it were another" --fault vdso
+	done
+done
+END
+
+# guest KERNEL SCRIPT: its output, and what else it had to say as comments
+guest()
+{
+	local ret
+
+	"$top/scripts/guest" -k "$1" --append syscall.x32=y --timeout 900 --share "$tmp:/kernels" -- \
+		sh "/kernels/$2.sh" "$1" "$times" "${programs[@]}" 2>"$tmp/err"
+	ret=$?
+	[ $ret = 0 ] || sed "s/^/# $1: /" "$tmp/err"
+	return $ret
+}
+
+bad=0 n=0
+# expect WHAT: is it among the results?
+expect()
+{
+	n=$((n + 1))
+	if grep -q "^ok $1\$" "$tmp/out"; then
+		echo "ok $n $1"
+	else
+		echo "not ok $n $1"
+		bad=1
+	fi
+}
+
+for kernel in "${kernels[@]}"; do
+	guest "$kernel" dump | sed 's/^/# /'
+done
+for kernel in "${kernels[@]}"; do
+	guest "$kernel" restore >"$tmp/out"
+	grep '^#' "$tmp/out"
+	for p in "${all[@]}"; do
+		for from in "${kernels[@]}"; do
+			expect "$p, $from to $kernel"
+		done
+		expect "$p, $kernel as if it were another"
+	done
+done
+echo "1..$n"
+exit $bad
