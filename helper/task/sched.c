@@ -86,6 +86,27 @@ static int sched_dump(struct crk_dump *d, struct crk_dproc *p, CrkTaskEntry *te,
 	return 0;
 }
 
+#define CLAMP_MAX	1024	/* SCHED_CAPACITY_SCALE */
+
+/*
+ * Kernels without clamps of utilization (CONFIG_UCLAMP_TASK) show 0 and 0, others 0 and the maximum, or twice the maximum
+ * for real-time policies, unless a thread asked for something.
+ */
+static bool clamp_wanted(const struct crk_rproc *p, const CrkThreadEntry *e, const struct sched_attr *own)
+{
+	bool real_time = e->sched_policy == SCHED_FIFO || e->sched_policy == SCHED_RR;
+
+	if (!e->has_sched_util_min || !e->sched_util_max ||
+	    (e->sched_util_min == own->sched_util_min && e->sched_util_max == own->sched_util_max))
+		return false;
+	if (own->sched_util_max)
+		return true;
+	if (e->sched_util_min != (real_time ? CLAMP_MAX : 0) || e->sched_util_max != CLAMP_MAX)
+		crk_warn(TASK_FMT ": this kernel does not clamp the utilization of threads, as it had asked for", p->pid,
+			 crk_rproc_comm(p), e->tid);
+	return false;
+}
+
 static int policy_restore(const struct crk_rproc *p, const CrkThreadEntry *e, const struct sched_attr *own)
 {
 	struct sched_attr attr = {
@@ -101,14 +122,13 @@ static int policy_restore(const struct crk_rproc *p, const CrkThreadEntry *e, co
 		.sched_util_max = e->sched_util_max,
 	};
 
+	bool clamp = clamp_wanted(p, e, own);
+
 	if (attr.sched_policy == own->sched_policy && attr.sched_flags == own->sched_flags &&
 	    attr.sched_nice == own->sched_nice && attr.sched_priority == own->sched_priority &&
-	    attr.sched_runtime == own->sched_runtime && attr.sched_util_min == own->sched_util_min &&
-	    attr.sched_util_max == own->sched_util_max)
+	    attr.sched_runtime == own->sched_runtime && !clamp)
 		return 0;
-	/* a clamp that is not the default was asked for; kernels without clamps show none */
-	if (e->has_sched_util_min &&
-	    (e->sched_util_min != own->sched_util_min || e->sched_util_max != own->sched_util_max))
+	if (clamp)
 		attr.sched_flags |= SCHED_FLAG_UTIL_CLAMP;
 	if (syscall(SYS_sched_setattr, e->tid, &attr, 0))
 		return crk_err(-errno, TASK_FMT ": cannot set its scheduling policy %u", p->pid, crk_rproc_comm(p), e->tid,
