@@ -22,6 +22,9 @@
  *	negative errno and what it is in @what.  NULL: there is nothing
  * @thread_set: the calling thread sets for itself what CRK_REC_ARCH has and the module leaves to it; with @leader, what
  *	is its process's too.  It still has all privileges, and runs beside others
+ * @signal_queue: rt_sigqueueinfo(), or rt_tgsigqueueinfo() with @tid, of a siginfo_t as the kernel's own ABI has it
+ * @timer_create: timer_create() of a record, whose value may be wider than the helper's pointers; its id in @id
+ * @timer_info: where such a siginfo_t of a POSIX timer has its overrun and the kernel's link to the timer, ints both
  * @clone_thread: clone3() of a thread that runs @fn(@arg) on the stack in @args; its tid or negative errno
  * @vdso_kind: CRK_VDSO_* of a vDSO with this ELF header; negative: not one of this architecture's
  * @vdso_redirect: changes in @text, the code of an old vDSO, what @sym is at @from in the process, so that who calls it is
@@ -40,6 +43,11 @@ struct crk_host_ops {
 	int (*vdso_redirect)(uint8_t *text, const struct crk_elf_symbol *sym, uint64_t from, uint64_t to);
 	uint64_t (*pc_get)(const struct crk_rec *recs, size_t len);
 	void (*pc_set)(struct crk_rec *recs, size_t len, uint64_t pc);
+	int (*signal_queue)(pid_t pid, pid_t tid, uint32_t signo, const void *info);
+	int (*timer_create)(const struct crk_rec_posix_timer *rec, int *id);
+	struct {
+		size_t overrun, link;
+	} timer_info;
 	long (*clone_thread)(void *args, size_t size, void (*fn)(void *), void *arg);
 };
 

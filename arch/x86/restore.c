@@ -102,8 +102,12 @@ unsigned long crk_x86_set_action_abi(u32 abi)
 /* what a native exec does: the limit of mmap(), and the system call it seems to be in, which says 32 bit to mmap() */
 void crk_x86_enter_abi(u32 mm_flags)
 {
-	if (mm_flags & (CRK_MM_COMPAT | CRK_MM_X32))
+	if (mm_flags & (CRK_MM_COMPAT | CRK_MM_X32)) {
 		set_personality_ia32(mm_flags & CRK_MM_X32);
+		return;
+	}
+	clear_thread_flag(TIF_ADDR32);
+	current_thread_info()->status &= ~TS_COMPAT;
 }
 
 /* ---- threads ---- */

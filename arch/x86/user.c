@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * x86 for the helper: registers from the module's records to CRIU's core images, the CPU features that matter, and
- * the one thing that C can't say, a thread on a stack of its own.  Restores use the records; core images are for
- * other tools.
+ * x86 for the helper: registers from the module's records to CRIU's core images, and the CPU features that matter.
+ * Restores use the records; core images are for other tools.
  */
 #include <elf.h>
 #include <string.h>
@@ -254,53 +253,6 @@ static const char *const x86_cpu_flags[] = {
 	"avx_vnni", "avx512_bf16", "avx_ifma", "avx_vnni_int8", "clzero", "clflush", "user_shstk", NULL
 };
 
-/* ---- threads ---- */
-
-#ifdef __x86_64__
-/* user_records.c */
-int crk_x86_thread_check(const struct crk_rec *recs, size_t len, const char **what);
-int crk_x86_thread_set(const struct crk_rec *recs, size_t len, bool leader, const char **what);
-
-/* the new thread has nothing on its stack to return to, and the old one's registers but for the stack pointer */
-long crk_x86_clone_thread(void *args, size_t size, void (*fn)(void *), void *arg);
-__asm__ (
-	"	.text\n"
-	"	.globl	crk_x86_clone_thread\n"
-	"	.type	crk_x86_clone_thread, @function\n"
-	"crk_x86_clone_thread:\n"
-	"	mov	%rdx, %r8\n"
-	"	mov	%rcx, %r9\n"
-	"	mov	$435, %eax\n"		/* clone3 */
-	"	syscall\n"
-	"	test	%rax, %rax\n"
-	"	jz	1f\n"
-	"	ret\n"
-	"1:	xor	%ebp, %ebp\n"
-	"	mov	%r9, %rdi\n"
-	"	call	*%r8\n"
-	"	hlt\n"
-	"	.size	crk_x86_clone_thread, . - crk_x86_clone_thread\n"
-);
-#endif
-
-/* ---- other ABIs ---- */
-
-#ifdef __x86_64__
-#define X32_GETPID	(0x40000000 | 39)
-#define I386_GETPID	20
-
-static long x86_call_by(uint32_t abi)
-{
-	long ret = abi == CRK_ABI_X32 ? X32_GETPID : I386_GETPID;
-
-	if (abi == CRK_ABI_X32)
-		__asm__ volatile ("syscall" : "+a" (ret) : : "rcx", "r11", "memory");
-	else
-		__asm__ volatile ("int $0x80" : "+a" (ret) : : "r8", "r9", "r10", "r11", "memory");
-	return ret;
-}
-#endif
-
 const struct crk_host_ops crk_host_x86 = {
 	.name		= "x86_64",
 	.owns		= x86_owns,
@@ -310,8 +262,11 @@ const struct crk_host_ops crk_host_x86 = {
 	.vdso_redirect	= crk_x86_vdso_redirect,
 	.pc_get		= x86_pc_get,
 	.pc_set		= x86_pc_set,
-#ifdef __x86_64__
-	.call_by	= x86_call_by,
+	.timer_info	= { .overrun = 20, .link = 32 },
+#if defined(__x86_64__) || defined(__i386__)
+	.call_by	= crk_x86_call_by,
+	.signal_queue	= crk_x86_signal_queue,
+	.timer_create	= crk_x86_timer_create,
 	.thread_check	= crk_x86_thread_check,
 	.thread_set	= crk_x86_thread_set,
 	.clone_thread	= crk_x86_clone_thread,

@@ -7,9 +7,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../host.h"
+#include "user.h"
 
-#ifdef __x86_64__
+#if defined(__x86_64__) || defined(__i386__)
 #include <asm/ldt.h>
 
 #define NR_PORTS	65536U
@@ -139,13 +139,11 @@ static int records_do(const struct crk_rec *recs, size_t len, bool try, bool lea
 	return 0;
 }
 
-int crk_x86_thread_check(const struct crk_rec *recs, size_t len, const char **what);
 int crk_x86_thread_check(const struct crk_rec *recs, size_t len, const char **what)
 {
 	return records_do(recs, len, true, false, what);
 }
 
-int crk_x86_thread_set(const struct crk_rec *recs, size_t len, bool leader, const char **what);
 int crk_x86_thread_set(const struct crk_rec *recs, size_t len, bool leader, const char **what)
 {
 	return records_do(recs, len, false, leader, what);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "../../arch/host.h"
 #include "task.h"
 
 /* ---- dump ---- */
@@ -91,38 +92,35 @@ static int signals_dump(struct crk_dump *d, struct crk_dproc *p, CrkTaskEntry *t
  * The kernel counts overruns when such a signal is taken, of the timer that it is linked to; this one stands alone and
  * brings the count along.  The new timer goes on with periods that were not counted yet.
  */
-static void timer_info_fix(const struct crk_rthread *t, siginfo_t *info)
+static void timer_info_fix(const struct crk_rthread *t, uint8_t *info)
 {
 	const struct crk_rec_posix_timer *timer = NULL;
+	int id;
 
+	memcpy(&id, info + crk_host->timer_info.overrun - sizeof(id), sizeof(id));
 	while ((timer = rthread_rec(t, CRK_REC_POSIX_TIMER, timer)))
-		if (timer->id == info->si_timerid && timer->flags & CRK_TIMER_PENDING)
-			info->si_overrun = timer->overrun;
-	/* si_sys_private: the link */
-	memset((char *)&info->si_value + sizeof(info->si_value), 0, sizeof(int));
+		if (timer->id == id && timer->flags & CRK_TIMER_PENDING)
+			memcpy(info + crk_host->timer_info.overrun, &timer->overrun, sizeof(timer->overrun));
+	memset(info + crk_host->timer_info.link, 0, sizeof(int));
 }
 
 static int signal_queue(const struct crk_rproc *p, const struct crk_rthread *t, const struct crk_rec_siginfo *rec)
 {
-	siginfo_t info;
-	long ret;
+	uint8_t info[sizeof(rec->info)] = {};
+	int ret;
 
 	/* SIGKILL ends a task before it can be dumped; a stop must not stop the helper, see stop.c */
 	if (rec->signo == SIGKILL || rec->signo == SIGSTOP)
 		return 0;
-	memset(&info, 0, sizeof(info));
 	if (!(rec->flags & CRK_SIGINFO_NO_INFO))
-		memcpy(&info, rec->info, min(sizeof(info), sizeof(rec->info)));
-	info.si_signo = rec->signo;
+		memcpy(info, rec->info, sizeof(info));
+	memcpy(info, &rec->signo, sizeof(rec->signo));	/* si_signo */
 	/* one that was restored before has its count, and no link any more */
 	if (rec->flags & CRK_SIGINFO_TIMER)
-		timer_info_fix(t, &info);
-	if (rec->flags & CRK_SIGINFO_PROCESS)
-		ret = syscall(SYS_rt_sigqueueinfo, p->pid, rec->signo, &info);
-	else
-		ret = syscall(SYS_rt_tgsigqueueinfo, p->pid, t->tid, rec->signo, &info);
+		timer_info_fix(t, info);
+	ret = crk_host->signal_queue(p->pid, rec->flags & CRK_SIGINFO_PROCESS ? 0 : t->tid, rec->signo, info);
 	if (ret)
-		return crk_err(-errno, TASK_FMT ": cannot queue pending signal %u", p->pid, crk_rproc_comm(p), t->tid,
+		return crk_err(ret, TASK_FMT ": cannot queue pending signal %u", p->pid, crk_rproc_comm(p), t->tid,
 			       rec->signo);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
+#include "../../arch/host.h"
 #include "task.h"
 
 #ifndef PR_TIMER_CREATE_RESTORE_IDS
@@ -85,27 +86,15 @@ static int timers_dump(struct crk_dump *d, struct crk_dproc *p, CrkTaskEntry *te
 
 /* ---- restore ---- */
 
-static int timer_create_next(const struct crk_rec_posix_timer *rec, int *id)
-{
-	struct sigevent ev;
-
-	memset(&ev, 0, sizeof(ev));
-	ev.sigev_notify = rec->notify;
-	ev.sigev_signo = rec->signo;
-	ev.sigev_value.sival_ptr = (void *)(uintptr_t)rec->value;
-	ev._sigev_un._tid = rec->notify_tid;
-	return syscall(SYS_timer_create, rec->clockid, &ev, id) ? -errno : 0;
-}
-
 /* the kernel counts ids up in each process and never goes back, so smaller ones come first */
 static int timer_create_id(const struct crk_rec_posix_timer *rec, bool exact)
 {
 	int id = rec->id, ret;
 
 	if (exact)
-		return timer_create_next(rec, &id);
+		return crk_host->timer_create(rec, &id);
 	for (;;) {
-		ret = timer_create_next(rec, &id);
+		ret = crk_host->timer_create(rec, &id);
 		if (ret || id == rec->id)
 			return ret;
 		syscall(SYS_timer_delete, id);
