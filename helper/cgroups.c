@@ -92,7 +92,7 @@ static int file_dump(int dirfd, const struct control *c, const char *path, CrkCg
 	return file->name ? 0 : crk_oom();
 }
 
-static int entry_fill(int dirfd, const char *path, CrkCgroupEntry *e)
+static int entry_fill(int dirfd, const char *path, CrkCgroupEntry *e, uint64_t *id)
 {
 	_cleanup_free_ char *type = NULL, *freeze = NULL;
 	struct stat st;
@@ -119,6 +119,7 @@ static int entry_fill(int dirfd, const char *path, CrkCgroupEntry *e)
 	e->mode = st.st_mode & 07777;
 	e->uid = st.st_uid;
 	e->gid = st.st_gid;
+	*id = st.st_ino;
 	for (i = 0; i < ARRAY_SIZE(controls) && !ret; i++)
 		ret = file_dump(dirfd, &controls[i], path, e);
 	return ret;
@@ -128,7 +129,6 @@ static int entry_dump(struct crk_dump *d, struct crk_img *img, int dirfd, const 
 {
 	CrkCgroupEntry *e = malloc(sizeof(*e));
 	struct crk_dcgroup *item = array_add(d->cgroups, d->nr_cgroups, d->room_cgroups);
-	struct stat st;
 	int ret;
 
 	if (!e || !item) {
@@ -136,12 +136,9 @@ static int entry_dump(struct crk_dump *d, struct crk_img *img, int dirfd, const 
 		return crk_oom();
 	}
 	crk_cgroup_entry__init(e);
-	ret = entry_fill(dirfd, path, e);
+	ret = entry_fill(dirfd, path, e, &item->id);
 	ret = ret ?: crk_img_put(img, &e->base);
-	if (!ret && fstat(dirfd, &st))
-		ret = crk_err(-errno, "cgroup %s", path);
 	if (!ret) {
-		item->id = st.st_ino;
 		item->path = strdup(path);
 		ret = item->path ? 0 : crk_oom();
 	}

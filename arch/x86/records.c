@@ -116,9 +116,9 @@ void crk_x86_breakpoints_clear(struct task_struct *t)
 
 static size_t wide_get(struct task_struct *t, void *data)
 {
-	const struct pt_regs *regs = task_pt_regs(t);
+	struct pt_regs *regs = task_pt_regs(t);
 
-	if (user_64bit_mode(task_pt_regs(t)))
+	if (user_64bit_mode(regs))
 		return 0;
 	*(struct crk_x86_wide *)data = (struct crk_x86_wide){
 		.bx = regs->bx, .cx = regs->cx, .dx = regs->dx, .si = regs->si, .di = regs->di, .bp = regs->bp,
