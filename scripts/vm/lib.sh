@@ -368,13 +368,14 @@ need_kernel()
 
 # --- the guest's own tools ---------------------------------------------------
 
-make_init()
+# make_tool NAME OUT
+make_tool()
 {
-	local arch=$1 src=$CRK_VM/init.c out=$2
+	local name=$1 out=$2
 
 	[ ! -e "$out" ] || return 0
 	mkdir -p "${out%/*}"
-	quietly "build of init.c" gcc -static -Os -Wall -o "$out.new" "$src" || return
+	quietly "build of $name.c" gcc -static -Os -Wall -o "$out.new" "$CRK_VM/$name.c" || return
 	mv "$out.new" "$out"
 }
 
@@ -382,7 +383,14 @@ make_init()
 need_init()
 {
 	INIT=$CRK_CACHE/tools/init-$1-$(sha1sum <"$CRK_VM/init.c" | cut -c1-10)
-	[ -e "$INIT" ] || with_lock "init-$1" make_init "$1" "$INIT"
+	[ -e "$INIT" ] || with_lock "init-$1" make_tool init "$INIT"
+}
+
+# need_tsc: sets TSC, the program that tells how fast this machine's time stamp counter is
+need_tsc()
+{
+	TSC=$CRK_CACHE/tools/tsc-$(sha1sum <"$CRK_VM/tsc.c" | cut -c1-10)
+	[ -e "$TSC" ] || with_lock tsc make_tool tsc "$TSC"
 }
 
 # The modules, in order, that a guest needs for something; those built in have no file
