@@ -60,6 +60,22 @@ stop()
 	cd ..
 }
 
+# gdb_at_step NAME COMMANDS REGEX TEXT...: gdb gets its program to a breakpoint at step() by COMMANDS, is dumped there, of
+# which crkhelper shows a line with REGEX, and goes on from it to the next; then they are left running
+gdb_at_step()
+{
+	local name=$1 commands=$2 regex=$3 bad
+	shift 3
+	run "$name" 'exec gdb -q -nx "$stepper" >out 2>&1'
+	say in "set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\n$commands\n"
+	wait_for 'Breakpoint 1[.,]' out && dump_restore "$name"
+	bad=$?
+	crkhelper show img | grep -q "$regex" || bad=1
+	say in 'printf "pc %d\\n", $pc == &step\ncontinue\nprintf "arg %d\\n", $rdi\n'
+	wait_for 'pc 1' out && wait_for 'arg 1' out || bad=1
+	result $bad "$@"
+}
+
 # ---- strace in the tree, its program asleep in read ----
 
 run strace 'exec strace -f -o trace "$stepper" >out 2>err'
@@ -75,14 +91,7 @@ stop strace
 
 # ---- gdb in the tree, its program at a breakpoint ----
 
-run gdb 'exec gdb -q -nx "$stepper" >out 2>&1'
-say in 'set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\nbreak step\nrun\n'
-wait_for 'Breakpoint 1[.,]' out && dump_restore gdb
-bad=$?
-crkhelper show img | grep -q 'traced by [0-9]*, held at signal' || bad=1
-say in 'printf "pc %d\\n", $pc == &step\ncontinue\nprintf "arg %d\\n", $rdi\n'
-wait_for 'pc 1' out && wait_for 'arg 1' out || bad=1
-result $bad "gdb goes on from its breakpoint to the next"
+gdb_at_step gdb 'break step\nrun' 'traced by [0-9]*, held at signal' "gdb goes on from its breakpoint to the next"
 
 dump_restore gdb
 bad=$?
@@ -98,14 +107,8 @@ stop gdb
 
 # ---- the same by a debug register of the CPU ----
 
-run hbreak 'exec gdb -q -nx "$stepper" >out 2>&1'
-say in 'set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\nstarti\nhbreak step\ncontinue\n'
-wait_for 'Breakpoint 1[.,]' out && dump_restore hbreak
-bad=$?
-crkhelper show img | grep -q 'has hardware breakpoints' || bad=1
-say in 'printf "pc %d\\n", $pc == &step\ncontinue\nprintf "arg %d\\n", $rdi\n'
-wait_for 'pc 1' out && wait_for 'arg 1' out || bad=1
-result $bad "gdb goes on from a hardware breakpoint to the next"
+gdb_at_step hbreak 'starti\nhbreak step\ncontinue' 'has hardware breakpoints' \
+	"gdb goes on from a hardware breakpoint to the next"
 stop hbreak
 
 # ---- traced from outside ----
