@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Tests, on the host, that what was dumped on one kernel goes on on another: programs that live in the vDSO, of 64 and 32
-# bit and x32, on all pairs of kernels.  Each kernel is booted twice: to dump all, and to restore the images of all.
+# bit and x32, on all pairs of kernels.  Each kernel is booted twice: to dump all, and to restore the images of all.  Every
+# second of these uses a 32-bit crkhelper, so that images of one are restored by the other.
 # Requirements 3.3, 3.4, 4.13, 4.14.  Prints TAP.
 #
 # usage: check-kernels.sh [KERNEL]...
@@ -98,13 +99,13 @@ for from in /kernels/run/*; do
 done
 END
 
-# guest KERNEL SCRIPT: its output, and what else it had to say as comments
+# guest KERNEL HELPER SCRIPT: its output, and what else it had to say as comments
 guest()
 {
 	local ret
 
-	"$top/scripts/guest" -k "$1" --append syscall.x32=y --timeout 900 --share "$tmp:/kernels" -- \
-		sh "/kernels/$2.sh" "$1" "$times" "${programs[@]}" 2>"$tmp/err"
+	"$top/scripts/guest" -k "$1" --helper "$2" --append syscall.x32=y --timeout 900 --share "$tmp:/kernels" -- \
+		sh "/kernels/$3.sh" "$1" "$times" "${programs[@]}" 2>"$tmp/err"
 	ret=$?
 	[ $ret = 0 ] || sed "s/^/# $1: /" "$tmp/err"
 	return $ret
@@ -123,11 +124,13 @@ expect()
 	fi
 }
 
-for kernel in "${kernels[@]}"; do
-	guest "$kernel" dump | sed 's/^/# /'
+helpers=(i686 x86_64)
+for i in "${!kernels[@]}"; do
+	guest "${kernels[$i]}" "${helpers[i % 2]}" dump | sed 's/^/# /'
 done
-for kernel in "${kernels[@]}"; do
-	guest "$kernel" restore >"$tmp/out"
+for i in "${!kernels[@]}"; do
+	kernel=${kernels[$i]}
+	guest "$kernel" "${helpers[(i + 1) % 2]}" restore >"$tmp/out"
 	grep '^#' "$tmp/out"
 	for p in "${all[@]}"; do
 		for from in "${kernels[@]}"; do
