@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=900 abi=i686
+# crk-test: rootfs=debian timeout=900 abi=i686 busy
 #
 # The same as programs.sh for Debian's programs of i386, with its libraries.  A case has the name of its program.
 

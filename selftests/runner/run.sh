@@ -44,7 +44,7 @@ sweep()
 }
 
 work=${TMPDIR:-/tmp}/crk-test
-while read -r name needs limit <&3; do
+while read -r name needs limit _ <&3; do
 	if [ "$needs" != "$rootfs" ] || ! wanted "$name" "$@"; then
 		continue
 	fi
