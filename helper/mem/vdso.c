@@ -23,6 +23,30 @@
 #define STACK_ROOM	(64ULL << 20)	/* free below a stack, if there is a choice */
 #define STACK_GUARD	(1ULL << 20)	/* the kernel's gap: nothing can be mapped there */
 
+/* this process's own: where its data begins, its code and its end; 0 if it has none */
+static int own_find(uint64_t *start, uint64_t *code, uint64_t *end)
+{
+	_cleanup_free_ char *text = NULL;
+	char *line, *save = NULL;
+	int err = read_file_at(AT_FDCWD, "/proc/self/maps", &text, NULL);
+
+	if (err)
+		return crk_err(err, "/proc/self/maps");
+	*start = *code = *end = 0;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		bool is_code = strstr(line, " [vdso]");
+		unsigned long long from, to;
+
+		if ((!is_code && !strstr(line, " [vvar")) || sscanf(line, "%llx-%llx", &from, &to) != 2)
+			continue;
+		*start = *start ?: from;
+		*end = to;
+		if (is_code)
+			*code = from;
+	}
+	return 0;
+}
+
 /* ---- dump ---- */
 
 static const struct crk_vdso_saved *saved_find(const struct crk_dump_mem *m, const uint8_t *id, size_t len)
@@ -60,27 +84,59 @@ static int save(struct crk_dump *d, const struct crk_dproc *p, const uint8_t *te
 	return crk_img_put(d->mem->vdso_img, &e.base);
 }
 
+static int text_read(struct crk_dump *d, const struct crk_dproc *p, int fd, uint64_t addr, uint64_t len, uint8_t *text)
+{
+	struct crk_range range = { .addr = addr, .len = len };
+
+	return crk_dev_read(d->dev, p->live->tid, fd, 0, &range, 1) ?: pread_all(fd, text, len, 0);
+}
+
+static int kind_of(const struct crk_rec_mm *mm)
+{
+	if (mm && mm->flags & CRK_MM_COMPAT)
+		return CRK_VDSO_COMPAT;
+	return mm && mm->flags & CRK_MM_X32 ? CRK_VDSO_X32 : CRK_VDSO_NATIVE;
+}
+
+/* a kernel has one of each kind: what this process has need not be read, which would make pages of the target present */
+static int text_get(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v, uint8_t *text)
+{
+	static uint64_t start, code, end;	/* it stays where it is */
+	uint64_t len = v->end - v->start;
+	_cleanup_close_ int fd = -1;
+	struct crk_elf own;
+	int err;
+
+	err = end ? 0 : own_find(&start, &code, &end);
+	if (err)
+		return err;
+	if (code && end - code == len && !crk_elf_open(&own, (void *)(uintptr_t)code, len) &&
+	    crk_host->vdso_kind(own.machine, own.is64) == kind_of(p->mm)) {
+		memcpy(text, (void *)(uintptr_t)code, len);
+		return 0;
+	}
+	fd = memfd_create("crk-vdso", MFD_CLOEXEC);
+	return fd < 0 ? crk_oom() : text_read(d, p, fd, v->start, len, text);
+}
+
 int crk_vdso_dump(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v, CrkVmaEntry *c)
 {
-	struct crk_range range = { .addr = v->start, .len = v->end - v->start };
 	_cleanup_free_ uint8_t *text = malloc(TEXT_MAX);
+	uint64_t len = v->end - v->start;
 	const struct crk_vdso_saved *known;
-	_cleanup_close_ int fd = -1;
 	struct crk_vdso_saved *s;
 	uint8_t id[32];
 	size_t id_len;
 	int err;
 
-	fd = memfd_create("crk-vdso", MFD_CLOEXEC);
-	if (!text || fd < 0)
+	if (!text)
 		return crk_oom();
-	if (range.len > TEXT_MAX)
+	if (len > TEXT_MAX)
 		return crk_fail(-EOPNOTSUPP, "this kernel's vDSO is too large: not supported");
-	err = crk_dev_read(d->dev, p->live->tid, fd, 0, &range, 1);
-	err = err ?: pread_all(fd, text, range.len, 0);
+	err = text_get(d, p, v, text);
 	if (err)
 		return err;
-	id_len = crk_elf_build_id(text, range.len, id, sizeof(id));
+	id_len = crk_elf_build_id(text, len, id, sizeof(id));
 	if (!id_len)
 		return crk_fail(-EOPNOTSUPP, "this kernel's vDSO has no build id, by which a restore would know it again: not supported");
 	known = saved_find(d->mem, id, id_len);
@@ -90,7 +146,7 @@ int crk_vdso_dump(struct crk_dump *d, const struct crk_dproc *p, const struct cr
 			return crk_oom();
 		memcpy(s->build_id, id, id_len);
 		s->build_id_len = id_len;
-		err = save(d, p, text, range.len, s);
+		err = save(d, p, text, len, s);
 		if (err)
 			return err;
 		known = s;
@@ -151,30 +207,6 @@ void crk_vdso_free(struct crk_rst *r)
 }
 
 /* ---- restore: those of this kernel ---- */
-
-/* this process's own: where its data begins, its code and its end; 0 if it has none */
-static int own_find(uint64_t *start, uint64_t *code, uint64_t *end)
-{
-	_cleanup_free_ char *text = NULL;
-	char *line, *save = NULL;
-	int err = read_file_at(AT_FDCWD, "/proc/self/maps", &text, NULL);
-
-	if (err)
-		return crk_err(err, "/proc/self/maps");
-	*start = *code = *end = 0;
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		bool is_code = strstr(line, " [vdso]");
-		unsigned long long from, to;
-
-		if ((!is_code && !strstr(line, " [vvar")) || sscanf(line, "%llx-%llx", &from, &to) != 2)
-			continue;
-		*start = *start ?: from;
-		*end = to;
-		if (is_code)
-			*code = from;
-	}
-	return 0;
-}
 
 static int own_look(struct crk_rvdso *v)
 {
