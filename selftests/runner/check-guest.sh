@@ -89,6 +89,11 @@ kill -TERM $pid
 wait $pid
 status=$?
 check "SIGTERM ends it" status_is 143
+# a process of its size takes a while to go
+for _ in $(seq 50); do
+	[ -e "/proc/${qemu:-self}" ] || break
+	sleep 0.1
+done
 check "SIGTERM ends QEMU" [ ! -e "/proc/${qemu:-self}" ]
 echo "1..$n"
 [ $bad = 0 ]
