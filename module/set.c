@@ -256,7 +256,7 @@ static struct crk_parked *parked_find(struct crk_gate *gate, s32 tid)
 }
 
 /*
- * It has said that it is parked, but may be preempted before its last schedule().  To be off its CPU is not enough then:
+ * It has said that it is parked, but may be preempted before its last schedule().  To be off its CPU is not enough:
  * it would come back once more and leave again, and what the scheduler saves of the CPU (fs base, FPU) would replace
  * what is set meanwhile.
  */
