@@ -9,7 +9,7 @@ here=$(cd "${0%/*}/.." && pwd)
 # shellcheck source=selftests/payload/job.sh
 . "$here/payload/job.sh"
 
-rounds=${CRK_ROUNDS:-10}
+rounds=${CRK_ROUNDS:-4}
 threads=150
 
 echo "TAP version 13"
