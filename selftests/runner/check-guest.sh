@@ -60,11 +60,11 @@ guest --share "$tmp/share:/mnt/s" -- sh -c 'cat /mnt/s/a; echo from guest >/mnt/
 check "a share can be read" says out '^from host$'
 check "a share can be written" cmp -s "$tmp/share/b" <(echo from guest)
 
-mkdir -p "$tmp/root/bin"
-cp "$(command -v busybox)" "$tmp/root/bin/"
-guest --rootfs "$tmp/root" -- busybox sh -c 'busybox touch /x && busybox ls /'
+mkdir -p "$tmp/tree/bin"
+cp "$(command -v busybox)" "$tmp/tree/bin/"
+guest --rootfs "$tmp/tree" -- busybox sh -c 'busybox touch /x && busybox ls /'
 check "a directory as root file system" says out '^x$'
-check "a directory stays as it is" [ ! -e "$tmp/root/x" ]
+check "a directory stays as it is" [ ! -e "$tmp/tree/x" ]
 
 "$top/scripts/guest" --rootfs minimal -- crkhelper check >"$tmp/out" 2>"$tmp/err"
 status=$?
