@@ -49,12 +49,12 @@ static int own_find(uint64_t *start, uint64_t *code, uint64_t *end)
 
 /* ---- dump ---- */
 
-static const struct crk_vdso_saved *saved_find(const struct crk_dump_mem *m, const uint8_t *id, size_t len)
+static const struct crk_vdso_saved *saved_find(const struct crk_dump_mem *m, int kind, uint64_t len)
 {
 	size_t i;
 
 	for (i = 0; i < m->nr_vdsos; i++)
-		if (m->vdsos[i].build_id_len == len && !memcmp(m->vdsos[i].build_id, id, len))
+		if (m->vdsos[i].kind == kind && m->vdsos[i].len == len)
 			return &m->vdsos[i];
 	return NULL;
 }
@@ -84,13 +84,6 @@ static int save(struct crk_dump *d, const struct crk_dproc *p, const uint8_t *te
 	return crk_img_put(d->mem->vdso_img, &e.base);
 }
 
-static int text_read(struct crk_dump *d, const struct crk_dproc *p, int fd, uint64_t addr, uint64_t len, uint8_t *text)
-{
-	struct crk_range range = { .addr = addr, .len = len };
-
-	return crk_dev_read(d->dev, p->live->tid, fd, 0, &range, 1) ?: pread_all(fd, text, len, 0);
-}
-
 static int kind_of(const struct crk_rec_mm *mm)
 {
 	if (mm && mm->flags & CRK_MM_COMPAT)
@@ -101,13 +94,13 @@ static int kind_of(const struct crk_rec_mm *mm)
 /* a kernel has one of each kind: what this process has need not be read, which would make pages of the target present */
 static int text_get(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v, uint8_t *text)
 {
-	static uint64_t start, code, end;	/* it stays where it is */
-	uint64_t len = v->end - v->start;
+	struct crk_range range = { .addr = v->start, .len = v->end - v->start };
+	uint64_t start, code, end, len = range.len;
 	_cleanup_close_ int fd = -1;
 	struct crk_elf own;
 	int err;
 
-	err = end ? 0 : own_find(&start, &code, &end);
+	err = own_find(&start, &code, &end);
 	if (err)
 		return err;
 	if (code && end - code == len && !crk_elf_open(&own, (void *)(uintptr_t)code, len) &&
@@ -116,17 +109,17 @@ static int text_get(struct crk_dump *d, const struct crk_dproc *p, const struct 
 		return 0;
 	}
 	fd = memfd_create("crk-vdso", MFD_CLOEXEC);
-	return fd < 0 ? crk_oom() : text_read(d, p, fd, v->start, len, text);
+	if (fd < 0)
+		return crk_oom();
+	return crk_dev_read(d->dev, p->live->tid, fd, 0, &range, 1) ?: pread_all(fd, text, len, 0);
 }
 
-int crk_vdso_dump(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v, CrkVmaEntry *c)
+/* once for each kind */
+static int read_and_save(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v)
 {
 	_cleanup_free_ uint8_t *text = malloc(TEXT_MAX);
-	uint64_t len = v->end - v->start;
-	const struct crk_vdso_saved *known;
 	struct crk_vdso_saved *s;
-	uint8_t id[32];
-	size_t id_len;
+	uint64_t len = v->end - v->start;
 	int err;
 
 	if (!text)
@@ -136,20 +129,28 @@ int crk_vdso_dump(struct crk_dump *d, const struct crk_dproc *p, const struct cr
 	err = text_get(d, p, v, text);
 	if (err)
 		return err;
-	id_len = crk_elf_build_id(text, len, id, sizeof(id));
-	if (!id_len)
+	s = array_add(d->mem->vdsos, d->mem->nr_vdsos, d->mem->room_vdsos);
+	if (!s)
+		return crk_oom();
+	s->kind = kind_of(p->mm);
+	s->len = len;
+	s->build_id_len = crk_elf_build_id(text, len, s->build_id, sizeof(s->build_id));
+	if (!s->build_id_len)
 		return crk_fail(-EOPNOTSUPP, "this kernel's vDSO has no build id, by which a restore would know it again: not supported");
-	known = saved_find(d->mem, id, id_len);
+	return save(d, p, text, len, s);
+}
+
+int crk_vdso_dump(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v, CrkVmaEntry *c)
+{
+	const struct crk_vdso_saved *known;
+	int err, kind = kind_of(p->mm);
+
+	known = saved_find(d->mem, kind, v->end - v->start);
 	if (!known) {
-		s = array_add(d->mem->vdsos, d->mem->nr_vdsos, d->mem->room_vdsos);
-		if (!s)
-			return crk_oom();
-		memcpy(s->build_id, id, id_len);
-		s->build_id_len = id_len;
-		err = save(d, p, text, len, s);
+		err = read_and_save(d, p, v);
 		if (err)
 			return err;
-		known = s;
+		known = saved_find(d->mem, kind, v->end - v->start);
 	}
 	c->has_build_id = 1;
 	c->build_id.data = (uint8_t *)known->build_id;
