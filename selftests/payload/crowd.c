@@ -35,10 +35,17 @@ static uint64_t sleep_with(uint64_t n)
 			  "syscall\n\t"
 			  "movq	%%xmm6, %[n]"
 			  : [n] "+r" (n), "+a" (ret) : "D" (&nap), "S" (NULL) : "rcx", "r11", "xmm6", "memory");
-#else
-	nanosleep(&nap, NULL);
-#endif
 	return n;
+#elif defined(__i386__)
+	uint32_t low = n;
+	int ret = SYS_nanosleep;
+
+	__asm__ volatile ("movd	%[n], %%xmm6\n\t"
+			  "int	$0x80\n\t"
+			  "movd	%%xmm6, %[n]"
+			  : [n] "+r" (low), "+a" (ret) : "b" (&nap), "c" (NULL) : "memory");	/* the compiler uses no xmm6 here */
+	return low;
+#endif
 }
 
 static void *keep(void *arg)
