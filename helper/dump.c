@@ -5,12 +5,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "dump.h"
+
+#define END_WAIT_MS	1000
 
 /* what the phases need beside the model */
 struct dump_run {
@@ -151,6 +155,25 @@ static int phase_commit(struct dump_run *run)
 	return crk_imgdir_commit(run->d.dir);
 }
 
+/* a task leaves its cgroup before its parent can wait for it, and a restore right after the dump needs its pid */
+static void wait_for_ends(const struct crk_dump *d)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	size_t i;
+	int ended;
+
+	for (i = 0; i < d->nr_procs; i++) {
+		pfd.fd = d->procs[i].pidfd;
+		if (pfd.fd < 0)
+			pfd.fd = syscall(SYS_pidfd_open, d->procs[i].pid, 0);
+		ended = pfd.fd < 0 ? 1 : poll(&pfd, 1, END_WAIT_MS);
+		if (pfd.fd >= 0 && pfd.fd != d->procs[i].pidfd)
+			close(pfd.fd);
+		if (ended <= 0)
+			return;
+	}
+}
+
 static int phase_end(struct dump_run *run)
 {
 	struct crk_dump *d = &run->d;
@@ -172,6 +195,7 @@ static int phase_end(struct dump_run *run)
 	err = crk_cgroup_kill(d->cgroup_fd);
 	if (err)
 		return err;
+	wait_for_ends(d);
 	run->in_doubt = false;
 	return thaw(run, false);
 }

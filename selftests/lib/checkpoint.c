@@ -340,17 +340,15 @@ static void reap_all(void)
 		;
 }
 
-static int wait_empty(struct trip *t)
+/* a dump comes back when all can be waited for */
+static int must_have_ended(struct trip *t)
 {
-	int tries = 3000;
+	pid_t pid;
 
-	while (cgroup_populated(t)) {
-		reap_all();
-		if (!--tries)
-			return failed(t, "processes are left in the cgroup half a minute after the dump");
-		nap();
-	}
-	reap_all();
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+		;
+	if (!pid || cgroup_populated(t))
+		return failed(t, "processes are there after the dump");
 	return 0;
 }
 
@@ -423,7 +421,7 @@ static int dump(struct trip *t, bool leave_running)
 		return ret;
 	if (t->nr_dumps == 1)
 		ret = images_keep(t);
-	return ret ?: leave_running ? ret : wait_empty(t);
+	return ret ?: leave_running ? ret : must_have_ended(t);
 }
 
 static int restore(struct trip *t)
