@@ -2,6 +2,8 @@
 /*
  * System calls that the dump interrupts: they go on where they were, those with a time with what is left of it, and
  * never show EINTR.
+ *
+ * crk-test: asleep
  */
 #include <fcntl.h>
 #include <linux/futex.h>

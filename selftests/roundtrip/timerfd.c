@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * timerfd: time left, interval, expirations not read, clocks and flags.
+ *
+ * crk-test: asleep
  */
 #include <fcntl.h>
 #include <poll.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Interval timers and POSIX timers: ids, time left, intervals, overruns, whom they tell.
+ *
+ * crk-test: asleep
  */
 #include <pthread.h>
 #include <signal.h>

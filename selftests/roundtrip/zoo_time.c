@@ -3,7 +3,7 @@
  * A thread in each system call that ends by itself at some time: after the checkpoint it ends with what it would have
  * got undisturbed, and not earlier or later than the time between dump and restore explains.
  *
- * crk-test: timeout=900
+ * crk-test: timeout=900 asleep
  */
 #include <fcntl.h>
 #include <linux/futex.h>
