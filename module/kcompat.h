@@ -76,7 +76,7 @@ static inline u64 crk_cap_bits(const kernel_cap_t *cap)
 #endif
 
 /* v6.10's fput, which came to 6.1.y between 6.1.176 and 6.1.192; nothing says whether it is there */
-DEFINE_FREE(crk_fput, struct file *, if (!IS_ERR_OR_NULL(_T)) fput(_T))
+DEFINE_FREE(crk_fput, struct file *, IS_ERR_OR_NULL(_T) ? (void)0 : fput(_T))
 
 /* ---- linux/filelock.h ---- */
 
