@@ -268,6 +268,7 @@ const struct crk_host_ops crk_host_x86 = {
 	.call_by	= crk_x86_call_by,
 	.signal_queue	= crk_x86_signal_queue,
 	.timer_create	= crk_x86_timer_create,
+	.ioctl		= crk_x86_ioctl,
 	.thread_check	= crk_x86_thread_check,
 	.thread_set	= crk_x86_thread_set,
 	.clone_thread	= crk_x86_clone_thread,

@@ -12,6 +12,7 @@ long crk_x86_clone_thread(void *args, size_t size, void (*fn)(void *), void *arg
 long crk_x86_call_by(uint32_t abi);
 int crk_x86_signal_queue(pid_t pid, pid_t tid, uint32_t signo, const void *info);
 int crk_x86_timer_create(const struct crk_rec_posix_timer *rec, int *id);
+int crk_x86_ioctl(int fd, unsigned long cmd, void *arg);
 
 /* user_records.c */
 int crk_x86_thread_check(const struct crk_rec *recs, size_t len, const char **what);

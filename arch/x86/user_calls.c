@@ -68,6 +68,7 @@ __asm__ (
  * Structs with pointers in them differ between the ABIs of a kernel: what belongs to a 64-bit program goes by the
  * 64-bit call whatever the helper is.  A 32-bit helper jumps to 64-bit code for that.
  */
+#define NR_IOCTL		16
 #define NR_GETPID		39
 #define NR_RT_SIGQUEUEINFO	129
 #define NR_TIMER_CREATE		222
@@ -120,6 +121,11 @@ __asm__ (
 	"	.size	crk_x86_native_call, . - crk_x86_native_call\n"
 );
 #endif
+
+int crk_x86_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	return native_call(NR_IOCTL, (uint64_t[]){ fd, cmd, (uintptr_t)arg, 0 });
+}
 
 long crk_x86_call_by(uint32_t abi)
 {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "files.h"
+#include "../../arch/host.h"
 
 #ifndef TFD_IOC_SET_TICKS
 #define TFD_IOC_SET_TICKS	_IOW('T', 0, uint64_t)
@@ -133,7 +134,8 @@ static int timerfd_complete(struct crk_rst *r, const FileEntry *fe, int fd)
 		.it_value = { .tv_sec = e->vsec, .tv_nsec = e->vnsec },
 		.it_interval = { .tv_sec = e->isec, .tv_nsec = e->insec },
 	};
-	uint64_t ns;
+	uint64_t ticks = e->ticks, ns;
+	int err;
 
 	if (e->settime_flags & TFD_TIMER_ABSTIME && (e->vsec || e->vnsec)) {
 		if (extra && extra->has_timer_deadline_ns)
@@ -145,9 +147,14 @@ static int timerfd_complete(struct crk_rst *r, const FileEntry *fe, int fd)
 	}
 	if (timerfd_settime(fd, e->settime_flags, &when, NULL))
 		return crk_err(-errno, "timerfd id %u: cannot set", fe->id);
-	if (e->ticks && ioctl(fd, TFD_IOC_SET_TICKS, &e->ticks))
-		return crk_err(-errno, "timerfd id %u: cannot set its unread expirations", fe->id);
-	return 0;
+	if (!ticks)
+		return 0;
+	/* the kernel has no such call for its other ABIs */
+	if (crk_host->ioctl)
+		err = crk_host->ioctl(fd, TFD_IOC_SET_TICKS, &ticks);
+	else
+		err = ioctl(fd, TFD_IOC_SET_TICKS, &ticks) ? -errno : 0;
+	return err ? crk_err(err, "timerfd id %u: cannot set its unread expirations", fe->id) : 0;
 }
 
 const struct crk_file_ops crk_file_timerfd = {
