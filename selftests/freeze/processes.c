@@ -281,7 +281,7 @@ TEST_F(cap, mm)
 	ssize_t len;
 	FILE *f;
 	unsigned int i;
-	unsigned long start, end, vdso = 0, vdso_end = 0, vvar = 0;
+	unsigned long start, end, filter, vdso = 0, vdso_end = 0, vvar = 0;
 	int fd;
 
 	self->dev = freeze(self->cgroup);
@@ -316,13 +316,17 @@ TEST_F(cap, mm)
 		}
 	}
 	fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/coredump_filter", pid);
+	f = fopen(path, "r");
+	ASSERT_EQ(1, fscanf(f, "%lx", &filter));
+	fclose(f);
 	EXPECT_EQ(vdso, mm->vdso);
 	EXPECT_EQ(vvar, mm->vvar);
 	EXPECT_EQ(vdso_end - vvar, mm->vdso_len);
 	if (vvar)
 		check_vvar(_metadata, mm);
 	EXPECT_EQ(1, mm->dumpable);
-	EXPECT_EQ(0x33, mm->coredump_filter);
+	EXPECT_EQ(filter, mm->coredump_filter);
 	EXPECT_LT(0, mm->mmap_base);
 	EXPECT_LT(0, mm->task_size);
 #ifdef __x86_64__
