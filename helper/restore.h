@@ -59,7 +59,7 @@ struct crk_sync {
 	uint32_t cgroup_made;		/* by this restore: goes away with it */
 	pid_t watcher;
 	size_t size;			/* of this mapping */
-	pid_t alive[];			/* pid of each birth while it lives, else 0 */
+	pid_t alive[];			/* of each birth, by crk_sync_alive() */
 };
 
 /* plan.c: r->procs with their images; all refusals that need no system calls to be undone */
@@ -78,6 +78,9 @@ void crk_sync_destroy(struct crk_rst *r);
 void crk_sync_fail(struct crk_sync *s);
 void crk_sync_wake(uint32_t *word);		/* sets it */
 void crk_sync_sleep(uint32_t *word);	/* until it is set */
+void crk_sync_born(pid_t *slot, pid_t pid);	/* by the process and by who made it: it may be killed before it has said so */
+void crk_sync_gone(pid_t *slot);		/* as it shall be; stays so */
+pid_t crk_sync_alive(const pid_t *slot);	/* 0: not there yet, or gone */
 int crk_sync_arrive(struct crk_sync *s, enum crk_barrier b);	/* and wait for all others */
 /* the coordinator: waits until all have arrived; -ECANCELED if some process gave up or died */
 int crk_sync_wait(struct crk_rst *r, enum crk_barrier b);

@@ -99,6 +99,29 @@ int crk_sync_arrive(struct crk_sync *s, enum crk_barrier b)
 	return 0;
 }
 
+/* ---- who lives ---- */
+
+#define GONE	(-1)
+
+void crk_sync_born(pid_t *slot, pid_t pid)
+{
+	pid_t nobody = 0;
+
+	__atomic_compare_exchange_n(slot, &nobody, pid, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+void crk_sync_gone(pid_t *slot)
+{
+	__atomic_store_n(slot, GONE, __ATOMIC_SEQ_CST);
+}
+
+pid_t crk_sync_alive(const pid_t *slot)
+{
+	pid_t pid = __atomic_load_n(slot, __ATOMIC_SEQ_CST);
+
+	return pid == GONE ? 0 : pid;
+}
+
 /* a process that died without a word; -ECANCELED and says so */
 static int look_for_dead(struct crk_rst *r)
 {
@@ -108,7 +131,7 @@ static int look_for_dead(struct crk_rst *r)
 	pid_t pid;
 
 	for (i = 0; i < s->nr_births; i++) {
-		pid = __atomic_load_n(&s->alive[i], __ATOMIC_SEQ_CST);
+		pid = crk_sync_alive(&s->alive[i]);
 		if (!pid)
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
@@ -120,7 +143,7 @@ static int look_for_dead(struct crk_rst *r)
 			free(stat);
 		}
 		/* it may have told and gone properly meanwhile */
-		if (!state && __atomic_load_n(&s->alive[i], __ATOMIC_SEQ_CST) && !load(&s->failed))
+		if (!state && crk_sync_alive(&s->alive[i]) && !load(&s->failed))
 			return crk_fail(-ECANCELED, "pid %d died while it was being restored", pid);
 	}
 	return 0;

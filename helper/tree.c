@@ -212,13 +212,13 @@ static void __attribute__((noreturn)) proc_main(struct crk_rst *r, struct crk_rp
 	int ret;
 
 	p->pid = getpid();
-	__atomic_store_n(alive_slot(r, p), p->pid, __ATOMIC_SEQ_CST);
+	crk_sync_born(alive_slot(r, p), p->pid);
 	if (__atomic_load_n(&s->abort, __ATOMIC_SEQ_CST))
 		_exit(CRK_EXIT_FAILED);
 	crk_log_fd(s->log_fd);
 	ret = proc_settle(r, p);
 	if (!ret && (p->stand_in || p->zombie)) {
-		__atomic_store_n(alive_slot(r, p), 0, __ATOMIC_SEQ_CST);
+		crk_sync_gone(alive_slot(r, p));
 		if (p->zombie)
 			end_as_zombie(p);
 		_exit(0);
@@ -238,7 +238,7 @@ static void sharer_main(void *arg)
 	struct crk_rproc *p = ((struct sharer_start *)arg)->p;
 	struct crk_rst *r = ((struct sharer_start *)arg)->r;
 
-	__atomic_store_n(alive_slot(r, p), getpid(), __ATOMIC_SEQ_CST);
+	crk_sync_born(alive_slot(r, p), getpid());
 	if (__atomic_load_n(&r->sync->abort, __ATOMIC_SEQ_CST))
 		_exit(CRK_EXIT_FAILED);
 	if (!make_session(p) && !join_group(p))
@@ -309,6 +309,7 @@ static int proc_create(struct crk_rst *r, struct crk_rproc *p)
 	if (pid < 0)
 		return clone_refused(p, pid);
 	p->pid = pid;
+	crk_sync_born(alive_slot(r, p), pid);
 	return 0;
 }
 
@@ -334,6 +335,7 @@ static int sharer_create(struct crk_rst *r, struct crk_rproc *p)
 	pid = crk_host->clone_thread(&args, sizeof(args), sharer_main, start);
 	if (pid < 0)
 		return clone_refused(p, pid);
+	crk_sync_born(alive_slot(r, p), pid);
 	crk_sync_sleep(&p->parking);
 	return 0;
 }

@@ -46,13 +46,13 @@ void crk_watch_kill_all(struct crk_sync *s)
 	for (ms = 0; ms < WATCH_GONE_MS; ms += 5) {
 		left = false;
 		for (i = 0; i < s->nr_births; i++) {
-			pid = __atomic_load_n(&s->alive[i], __ATOMIC_SEQ_CST);
+			pid = crk_sync_alive(&s->alive[i]);
 			if (!pid)
 				continue;
 			kill(pid, SIGKILL);
 			waitpid(pid, NULL, WNOHANG | __WALL);
 			if ((kill(pid, 0) && errno == ESRCH) || (ms >= 20 && is_zombie(pid)))
-				__atomic_store_n(&s->alive[i], 0, __ATOMIC_SEQ_CST);
+				crk_sync_gone(&s->alive[i]);
 			else
 				left = true;
 		}
