@@ -20,7 +20,6 @@
 #include "mem.h"
 
 #define AREA_ALIGN	(2UL << 20)	/* huge pages stay huge pages */
-#define USER_END	(sizeof(long) == 8 ? 0x7fffff000000ULL : 0xb0000000ULL)
 
 struct crk_rvma *crk_rvma_from(const struct crk_rmem *m, uint64_t addr)
 {
@@ -335,7 +334,8 @@ static int inherit_plan(struct crk_rproc *p)
 
 /* ---- addresses of the areas ---- */
 
-static int own_maps(struct crk_ranges *used)
+/* @top: the end of the stack, beyond which this program may be unable to map anything */
+static int own_maps(struct crk_ranges *used, uint64_t *top)
 {
 	_cleanup_free_ char *text = NULL;
 	char *line, *save = NULL;
@@ -346,8 +346,11 @@ static int own_maps(struct crk_ranges *used)
 	for (line = strtok_r(text, "\n", &save); line && !err; line = strtok_r(NULL, "\n", &save)) {
 		unsigned long long start, end;
 
-		if (sscanf(line, "%llx-%llx", &start, &end) == 2 && start < USER_END)
-			err = crk_ranges_append(used, start, end);
+		if (sscanf(line, "%llx-%llx", &start, &end) != 2)
+			continue;
+		err = crk_ranges_append(used, start, end);
+		if (strstr(line, "[stack]"))
+			*top = end;
 	}
 	return err;
 }
@@ -356,20 +359,20 @@ static int own_maps(struct crk_ranges *used)
 static int largest_gap(const struct crk_rst *r, struct crk_span *gap)
 {
 	struct crk_ranges used = {};
-	uint64_t at = AREA_ALIGN;
+	uint64_t at = AREA_ALIGN, top = 0;
 	size_t i, k;
-	int err = own_maps(&used);
+	int err = own_maps(&used, &top);
 
 	for (i = 0; i < r->nr_procs; i++)
 		for (k = 0; r->procs[i].mem && k < r->procs[i].mem->nr_vmas && !err; k++)
 			err = crk_ranges_append(&used, r->procs[i].mem->vmas[k].start, r->procs[i].mem->vmas[k].end);
-	if (!err)
-		err = crk_ranges_append(&used, USER_END, USER_END + 1);
 	crk_ranges_sort(&used);
 	*gap = (struct crk_span){};
-	for (i = 0; i < used.nr && !err; i++) {
-		if (used.spans[i].start > at && used.spans[i].start - at > gap->end - gap->start)
-			*gap = (struct crk_span){ at, used.spans[i].start };
+	for (i = 0; i < used.nr && at < top && !err; i++) {
+		uint64_t end = min(used.spans[i].start, top);
+
+		if (end > at && end - at > gap->end - gap->start)
+			*gap = (struct crk_span){ at, end };
 		at = max(at, used.spans[i].end);
 	}
 	crk_ranges_free(&used);
