@@ -91,7 +91,8 @@ fi
 
 step "the end"
 until [ -e finished ]; do
-	[ "$(processes)" ] || { echo "the job ended without finishing"; exit 1; }
+	# it may have finished between the two
+	[ "$(processes)" ] || [ -e finished ] || { cat run.log; echo "the job ended without finishing"; exit 1; }
 	sleep 0.2
 done
 state
