@@ -132,7 +132,7 @@ static ssize_t read_by_crew(struct file *file, loff_t *pos, unsigned long addr, 
 		*part = (struct fill_part){ .crew = crew, .addr = addr + done, .len = min(size, len - done),
 					    .pos = *pos + done };
 		INIT_WORK(&part->work, part_run);
-		queue_work(system_unbound_wq, &part->work);
+		queue_work(crk_unbound_wq, &part->work);
 	}
 	for (nr = i, i = 0; i < nr; i++)
 		flush_work(&crew->parts[i].work);

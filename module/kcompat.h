@@ -584,4 +584,14 @@ static inline ssize_t crk_vfs_iter_write(struct file *file, struct iov_iter *ite
 	return ret;
 }
 
+/* ---- linux/workqueue.h ---- */
+
+/* system_unbound_wq is deprecated, and says so, where system_dfl_wq has taken its place (seen in v7.2, not in v6.12) */
+#include <linux/workqueue.h>
+#if CRK_SINCE(7, 0)
+#define crk_unbound_wq	system_dfl_wq
+#else
+#define crk_unbound_wq	system_unbound_wq
+#endif
+
 #endif /* _CRK_KCOMPAT_H */

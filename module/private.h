@@ -142,6 +142,8 @@ struct crk_arch_ops {
 	/* CRK_REC_ARCH records of a frozen thread, and of an address space (mmap lock not held); NULL: none */
 	int (*capture_thread)(struct task_struct *t, struct crk_out *out);
 	int (*capture_mm)(struct mm_struct *mm, struct crk_out *out);
+	/* the kernel's page at @addr of the vDSO's code, no reference taken; NULL: none.  mmap lock held; may be NULL */
+	struct page *(*vdso_page)(struct mm_struct *mm, unsigned long addr);
 	/* the other way; check functions run before anything is changed */
 	int (*check_mm)(const struct crk_rec_mm *in, struct crk_log *log);
 	void (*set_mm)(struct mm_struct *mm, const struct crk_rec_mm *in);	/* mmap lock held for writing */

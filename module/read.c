@@ -64,6 +64,18 @@ static int batch_write(struct read_batch *b, struct file *file, struct crk_read 
 	return iov_iter_count(&iter) ? (ret < 0 ? ret : -ENOSPC) : 0;
 }
 
+/* the kernel's, since to find it by the process makes it one of its pages; how many */
+static long vdso_get(struct mm_struct *mm, unsigned long addr, struct page **page_ret)
+{
+	struct page *page = crk_arch.vdso_page ? crk_arch.vdso_page(mm, addr) : NULL;
+
+	if (!page)
+		return 0;
+	get_page(page);
+	*page_ret = page;
+	return 1;
+}
+
 static int range_read(struct mm_struct *mm, const struct crk_range *r, struct read_batch *b, struct file *file,
 		      struct crk_read *cmd, struct crk_log *log)
 {
@@ -75,7 +87,8 @@ static int range_read(struct mm_struct *mm, const struct crk_range *r, struct re
 
 		if (mmap_read_lock_killable(mm))
 			return -EINTR;
-		got = get_user_pages_remote(mm, addr, want, FOLL_FORCE, b->pages + b->nr, NULL);
+		got = vdso_get(mm, addr, b->pages + b->nr) ?:
+		      get_user_pages_remote(mm, addr, want, FOLL_FORCE, b->pages + b->nr, NULL);
 		mmap_read_unlock(mm);
 		if (got <= 0)
 			return crk_log(log, -EFAULT, "address %llx can't be read (%ld)", addr, got);

@@ -222,6 +222,7 @@ const struct crk_arch_ops crk_arch = {
 	.get_action_abi = x86_get_action_abi,
 	.capture_thread = crk_x86_capture_thread,
 	.capture_mm = crk_x86_capture_mm,
+	.vdso_page = crk_x86_vdso_page,
 	.check_mm = crk_x86_check_mm,
 	.set_mm = crk_x86_set_mm,
 	.set_action_abi = crk_x86_set_action_abi,

@@ -55,14 +55,32 @@ static const char *special_name(struct vm_area_struct *vma)
 	return vma->vm_ops->name(vma) ?: "";
 }
 
-/* the data of the vDSO lies right before it, in one to three mappings; a process may have unmapped it all */
-void crk_x86_get_vdso(struct mm_struct *mm, struct crk_rec_mm *rec)
+/* a process may have unmapped it, and have anything there now */
+static struct vm_area_struct *vdso_vma(struct mm_struct *mm)
 {
-	unsigned long start = (unsigned long)mm->context.vdso, end;
+	unsigned long start = (unsigned long)mm->context.vdso;
 	struct vm_area_struct *vma = start ? find_vma(mm, start) : NULL;
 
-	if (!vma || vma->vm_start != start || strcmp(special_name(vma), "[vdso]"))
+	return vma && vma->vm_start == start && !strcmp(special_name(vma), "[vdso]") ? vma : NULL;
+}
+
+struct page *crk_x86_vdso_page(struct mm_struct *mm, unsigned long addr)
+{
+	const struct vdso_image *image = mm->context.vdso_image;
+	unsigned long off = addr - (unsigned long)mm->context.vdso;
+
+	return image && off < image->size && vdso_vma(mm) ? virt_to_page(image->data + off) : NULL;
+}
+
+/* the data of the vDSO lies right before it, in one to three mappings */
+void crk_x86_get_vdso(struct mm_struct *mm, struct crk_rec_mm *rec)
+{
+	struct vm_area_struct *vma = vdso_vma(mm);
+	unsigned long start, end;
+
+	if (!vma)
 		return;
+	start = vma->vm_start;
 	rec->vdso = start;
 	end = vma->vm_end;
 	while (start) {
