@@ -388,7 +388,7 @@ static int frozen_open(struct crk_frozen *frozen, s32 fd, struct crk_log *log)
 {
 	struct cgroup *cgrp;
 	struct file *file;
-	struct file *dir __free(fput) = fget_raw(fd);
+	struct file *dir __free(crk_fput) = fget_raw(fd);
 
 	cgrp = cgroup_get_from_fd(fd);
 	if (!dir || IS_ERR(cgrp))

@@ -75,6 +75,9 @@ static inline u64 crk_cap_bits(const kernel_cap_t *cap)
 #define crk_receive_fd(file, flags)	receive_fd(file, flags)
 #endif
 
+/* v6.10's fput, which came to 6.1.y between 6.1.176 and 6.1.192; nothing says whether it is there */
+DEFINE_FREE(crk_fput, struct file *, if (!IS_ERR_OR_NULL(_T)) fput(_T))
+
 /* ---- linux/filelock.h ---- */
 
 /* 5970e15dbcfe ("filelock: move file locking definitions to separate header file") (v6.3) */
@@ -535,6 +538,14 @@ DEFINE_FREE(kvfree, void *, if (!IS_ERR_OR_NULL(_T)) kvfree(_T))
 #define crk_huge_ptep_get(mm, addr, ptep)	huge_ptep_get(mm, addr, ptep)
 #else
 #define crk_huge_ptep_get(mm, addr, ptep)	huge_ptep_get(ptep)
+#endif
+
+/* ---- linux/overflow.h ---- */
+
+/* d67790ddf021 ("overflow: Add struct_size_t() helper") (v6.5, also newer 6.1.y) */
+#include <linux/overflow.h>
+#ifndef struct_size_t
+#define struct_size_t(type, member, count)	struct_size((type *)NULL, member, count)
 #endif
 
 /* ---- linux/pagewalk.h ---- */

@@ -3,7 +3,6 @@
  * What threads have set by prctl(), both ways.  Only what a thread could not set before it parks is given back here: by
  * a dispatch of system calls it would be caught itself.
  */
-#include <linux/entry-common.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/syscall_user_dispatch.h>
