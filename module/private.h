@@ -142,6 +142,13 @@ struct crk_arch_ops {
 	/* CRK_REC_ARCH records of a frozen thread, and of an address space (mmap lock not held); NULL: none */
 	int (*capture_thread)(struct task_struct *t, struct crk_out *out);
 	int (*capture_mm)(struct mm_struct *mm, struct crk_out *out);
+	/*
+	 * current: in a call that is about to queue the work in which it waits at the gate, and at the start of that
+	 * work: can @set_finish go on from here with an interrupted system call?  It can't after a signal came in between
+	 * where the kernel has looked for such a call by then.  NULL: it always can
+	 */
+	void (*park_prepare)(void);
+	bool (*park_ok)(void);
 	/* the other way; check functions run before anything is changed */
 	int (*check_mm)(const struct crk_rec_mm *in, struct crk_log *log);
 	void (*set_mm)(struct mm_struct *mm, const struct crk_rec_mm *in);	/* mmap lock held for writing */

@@ -179,12 +179,25 @@ int crk_parked_queue(struct crk_parked *p, task_work_func_t func)
 {
 	int ret;
 
+	if (!p->queued && crk_arch.park_prepare)
+		crk_arch.park_prepare();
 	init_task_work(&p->work, func);
 	p->queued = true;
 	ret = crk_call(task_work_add)(current, &p->work, TWA_RESUME);
 	if (ret)
 		p->queued = false;	/* the task is exiting */
 	return ret;
+}
+
+/* the first of its works; false if the gate has failed for it */
+bool crk_parked_begin(struct crk_parked *p)
+{
+	if (current->flags & PF_EXITING)
+		return false;
+	if (!crk_arch.park_ok || crk_arch.park_ok())
+		return true;
+	crk_gate_fail(p->job->gate, current, CRK_NO_OP, -EAGAIN, "a signal came on its way to the gate");
+	return false;
 }
 
 void crk_parked_leave(struct crk_parked *p)
@@ -394,7 +407,7 @@ void crk_park_work(struct callback_head *work)
 
 	p->vfork_done = &vfork_done;
 	crk_user_pointers_drop();
-	if (gate_enter(gate, p) && gate_wait(gate, p)) {
+	if ((p->prog || crk_parked_begin(p)) && gate_enter(gate, p) && gate_wait(gate, p)) {
 		/* by a work of its own: those that came with this one must not be lost */
 		if (p->dead && !crk_parked_queue(p, leader_exit_work))
 			return;
