@@ -12,6 +12,7 @@
 /**
  * struct crk_host_ops - the helper's side of an architecture
  * @name: as uname(2) calls it
+ * @march: CORE_ENTRY__MARCH__* of its core images
  * @owns: are threads with this e_machine this architecture's?
  * @core_fill: registers of a thread's records into the thread info of @core, allocated for free_unpacked(), as CRIU
  *	keeps them: an interrupted system call is about to begin again, or has ended with EINTR
@@ -26,6 +27,7 @@
  * @timer_create: timer_create() of a record, whose value may be wider than the helper's pointers; its id in @id
  * @timer_info: where such a siginfo_t of a POSIX timer has its overrun and the kernel's link to the timer, ints both
  * @clone_thread: clone3() of a thread that runs @fn(@arg) on the stack in @args; its tid or negative errno
+ * @vdso_head: what the kernel calls a mapping right before the vDSO's data that comes and goes with them; NULL: none
  * @vdso_kind: CRK_VDSO_* of a vDSO with this ELF header; negative: not one of this architecture's
  * @vdso_redirect: changes in @text, the code of an old vDSO, what @sym is at @from in the process, so that who calls it is
  *	where @to is.  -ERANGE: that is too far away
@@ -33,12 +35,14 @@
  */
 struct crk_host_ops {
 	const char *name;
+	CoreEntry__March march;
 	bool (*owns)(uint32_t machine);
 	int (*core_fill)(CoreEntry *core, const struct crk_rec *recs, size_t len);
 	const char *const *cpu_flags;
 	long (*call_by)(uint32_t abi);
 	int (*thread_check)(const struct crk_rec *recs, size_t len, const char **what);
 	int (*thread_set)(const struct crk_rec *recs, size_t len, bool leader, const char **what);
+	const char *vdso_head;
 	int (*vdso_kind)(unsigned int machine, bool is64);
 	int (*vdso_redirect)(uint8_t *text, const struct crk_elf_symbol *sym, uint64_t from, uint64_t to);
 	uint64_t (*pc_get)(const struct crk_rec *recs, size_t len);
@@ -51,11 +55,13 @@ struct crk_host_ops {
 	long (*clone_thread)(void *args, size_t size, void (*fn)(void *), void *arg);
 };
 
-extern const struct crk_host_ops crk_host_x86;
+extern const struct crk_host_ops crk_host_arm, crk_host_x86;
 
 /* of the machine that the helper runs on */
 #if defined(__x86_64__) || defined(__i386__)
 #define crk_host	(&crk_host_x86)
+#elif defined(__arm__)
+#define crk_host	(&crk_host_arm)
 #else
 #error "crk: this architecture has no arch/<name>/user.c yet"
 #endif

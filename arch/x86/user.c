@@ -255,6 +255,7 @@ static const char *const x86_cpu_flags[] = {
 
 const struct crk_host_ops crk_host_x86 = {
 	.name		= "x86_64",
+	.march		= CORE_ENTRY__MARCH__X86_64,
 	.owns		= x86_owns,
 	.core_fill	= x86_core_fill,
 	.cpu_flags	= x86_cpu_flags,

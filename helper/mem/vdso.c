@@ -164,9 +164,10 @@ static int own_find(uint64_t *start, uint64_t *code, uint64_t *end)
 	*start = *code = *end = 0;
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		bool is_code = strstr(line, " [vdso]");
+		bool is_head = crk_host->vdso_head && strstr(line, crk_host->vdso_head);
 		unsigned long long from, to;
 
-		if ((!is_code && !strstr(line, " [vvar")) || sscanf(line, "%llx-%llx", &from, &to) != 2)
+		if ((!is_code && !is_head && !strstr(line, " [vvar")) || sscanf(line, "%llx-%llx", &from, &to) != 2)
 			continue;
 		*start = *start ?: from;
 		*end = to;
