@@ -498,7 +498,7 @@ make_initrd()
 	[ ! -e "$out/initrd" ] || return 0
 	tmp=$(mktemp -d -p "$CRK_CACHE") || return
 	mkdir -p "$tmp/mod" "$tmp/minimal"/{bin,sbin,usr/bin,usr/sbin,etc,root,tmp,var,lib,lib64}
-	copy_modules base "$tmp" $VM_MODULES virtio_console
+	copy_modules base "$tmp" "$VM_MODULE" virtio_console
 	copy_modules disk "$tmp" virtio_blk crc32c_generic crc32c ext4
 	copy_modules share "$tmp" 9pnet_virtio 9p
 	cp "$INIT" "$tmp/init"
@@ -592,7 +592,8 @@ make_rootfs()
 	mkdir -p "$dir/root"
 	usr_merge "$dir/root"
 	# shellcheck disable=SC2046	# a list
-	fetch_all bookworm "$deb" "$dir/root" $(sed 's/#.*//' "$CRK_VM/debian.packages") || return
+	fetch_all bookworm "$deb" "$dir/root" $(sed 's/#.*//' "$CRK_VM/debian.packages" | tr -s ' \t' '\n' |
+		grep -v -x -F "${VM_NOT_PACKAGED:-#}") || return
 	finish_debian "$dir/root" || return
 	pack_image "$dir/root" "$dir/image" || return
 	mv "$dir/image" "$image"
@@ -604,6 +605,7 @@ need_rootfs()
 {
 	local id
 
+	use_arch "$1"
 	id=$(sed -n '/^finish_debian/,/^}/p' "${BASH_SOURCE[0]}" | cat - "$CRK_VM/debian.packages" | sha1sum | cut -c1-10)
 	ROOTFS=$CRK_CACHE/rootfs/debian-$1-$id.ext4
 	[ -e "$ROOTFS" ] || with_lock "rootfs-$1" make_rootfs "$1" "$ROOTFS"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=600 abi=x86_64
+# crk-test: rootfs=debian timeout=600 abi=x86_64,arm
 #
 # What can't be done is said in one sentence with the right exit status, and changes nothing.
 # shellcheck disable=SC2317	# called by damaged()

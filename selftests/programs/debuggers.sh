@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=600 abi=x86_64
+# crk-test: rootfs=debian timeout=600 abi=x86_64,arm
 #
 # Debuggers at work, dumped with what they debug (requirement 2.4), and what is debugged from outside.
 

@@ -76,7 +76,11 @@ static pid_t tracee_of(void (*body)(void), unsigned long options, long request)
 }
 
 struct view {
+#ifdef __arm__
+	struct user_regs regs;
+#else
 	struct user_regs_struct regs;
+#endif
 	siginfo_t info;
 	unsigned long message;
 	struct __ptrace_syscall_info call;
@@ -86,7 +90,9 @@ static void view_get(pid_t pid, struct view *v)
 {
 	memset(v, 0, sizeof(*v));
 	trace(PTRACE_GETREGS, pid, 0, (unsigned long)&v->regs);
+#ifndef __arm__
 	v->regs.eflags |= 2;		/* is always set in user mode; exec leaves it out */
+#endif
 	trace(PTRACE_GETSIGINFO, pid, 0, (unsigned long)&v->info);
 	trace(PTRACE_GETEVENTMSG, pid, 0, (unsigned long)&v->message);
 	trace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(v->call), (unsigned long)&v->call);
@@ -210,8 +216,26 @@ ROUNDTRIP(others_pending)
 
 static void breakpoint(void)
 {
+#ifdef __thumb__
+	asm volatile(".inst.n 0xde01");
+#elif defined(__arm__)
+	asm volatile(".inst 0xe7f001f0");
+#else
 	asm volatile("int3");
+#endif
 	_exit(5);
+}
+
+/* where the CPU has not gone on by itself */
+static void breakpoint_pass(pid_t pid)
+{
+#ifdef __arm__
+	struct user_regs regs;
+
+	trace(PTRACE_GETREGS, pid, 0, (unsigned long)&regs);
+	regs.uregs[15] += regs.uregs[16] & 0x20 ? 2 : 4;
+	trace(PTRACE_SETREGS, pid, 0, (unsigned long)&regs);
+#endif
 }
 
 ROUNDTRIP(at_breakpoint)
@@ -220,10 +244,13 @@ ROUNDTRIP(at_breakpoint)
 
 	must_wait(pid, SIGNAL_STATUS(SIGTRAP));
 	checkpoint_held(pid);
+	breakpoint_pass(pid);
 	trace(PTRACE_CONT, pid, 0, 0);
 	must_wait(pid, 5 << 8);
 }
 
+/* a debugger of ARM programs sets breakpoints instead */
+#ifndef __arm__
 static void count_up(void)
 {
 	volatile unsigned int i;
@@ -252,6 +279,7 @@ ROUNDTRIP(stepping)
 	MUST(!kill(pid, SIGKILL));
 	must_wait(pid, SIGKILL);
 }
+#endif
 
 /* ---- system calls ---- */
 
