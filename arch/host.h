@@ -10,6 +10,22 @@
 #include "mem/elf.h"
 
 /**
+ * struct crk_host_abi - an ABI of system calls besides the native one, which a kernel may have
+ * @abi: CRK_ABI_*
+ * @feature: CRK_FEAT_*
+ * @name: for messages
+ * @programs: what can't be restored without it
+ * @off: the module has it, but calls fail: why
+ * @call: getpid() by it, in a process that may die of it; its result
+ */
+struct crk_host_abi {
+	uint32_t abi;
+	uint64_t feature;
+	const char *name, *programs, *off;
+	long (*call)(void);
+};
+
+/**
  * struct crk_host_ops - the helper's side of an architecture
  * @name: as uname(2) calls it
  * @march: CORE_ENTRY__MARCH__* of its core images
@@ -17,8 +33,7 @@
  * @core_fill: registers of a thread's records into the thread info of @core, allocated for free_unpacked(), as CRIU
  *	keeps them: an interrupted system call is about to begin again, or has ended with EINTR
  * @cpu_flags: words of /proc/cpuinfo's "flags" or "Features" that programs choose their instructions by, NULL at the end
- * @call_by: getpid() by a CRK_ABI_* other than the helper's own, in a process that may die of it; its result; NULL
- *	if the helper cannot make such calls
+ * @abis: see there; the last one has no name
  * @thread_check: can a thread of these records get here what @thread_set gives it?  Before anything is created; 0, or
  *	negative errno and what it is in @what.  NULL: there is nothing
  * @thread_set: the calling thread sets for itself what CRK_REC_ARCH has and the module leaves to it; with @leader, what
@@ -39,7 +54,7 @@ struct crk_host_ops {
 	bool (*owns)(uint32_t machine);
 	int (*core_fill)(CoreEntry *core, const struct crk_rec *recs, size_t len);
 	const char *const *cpu_flags;
-	long (*call_by)(uint32_t abi);
+	const struct crk_host_abi *abis;
 	int (*thread_check)(const struct crk_rec *recs, size_t len, const char **what);
 	int (*thread_set)(const struct crk_rec *recs, size_t len, bool leader, const char **what);
 	const char *vdso_head;

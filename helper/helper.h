@@ -330,7 +330,9 @@ int crk_cgroup_remove(const char *path);
 
 /* ---- what works here (probe.c) ---- */
 
-bool crk_abi_works(uint32_t abi);			/* calls by a CRK_ABI_*: the kernel may have them and not allow them */
+struct crk_host_abi;
+const struct crk_host_abi *crk_abi_find(uint32_t abi);	/* of this machine, by CRK_ABI_*; NULL: it has no such */
+bool crk_abi_works(const struct crk_host_abi *a);	/* the kernel may have it and not allow it */
 
 /* ---- cgroups.c ---- */
 

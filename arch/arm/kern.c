@@ -246,7 +246,8 @@ static u32 arm_get_action_abi(unsigned long sa_flags)
 const struct crk_arch_ops crk_arch = {
 	.name = "arm",
 	.machine = EM_ARM,
-	.features = IS_ENABLED(CONFIG_SYSVIPC) ? CRK_FEAT_SHMAT : 0,
+	.features = (IS_ENABLED(CONFIG_OABI_COMPAT) ? CRK_FEAT_OABI : 0) |
+		    (IS_ENABLED(CONFIG_SYSVIPC) ? CRK_FEAT_SHMAT : 0),
 	.kernel_arg = arm_kernel_arg,
 	.view_machine = arm_view_machine,
 	.want_regset = arm_want_regset,

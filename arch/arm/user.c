@@ -127,6 +127,14 @@ static const char *const arm_cpu_flags[] = {
 	"asimdbf16", "i8mm", "aes", "pmull", "sha1", "sha2", "crc32", "sb", NULL
 };
 
+#ifdef __arm__
+static const struct crk_host_abi arm_abis[] = {
+	{ CRK_ABI_OABI, CRK_FEAT_OABI, "OABI (CONFIG_OABI_COMPAT)", "programs of the old ABI",
+	  "calls by it fail", crk_arm_call_oabi },
+	{}
+};
+#endif
+
 const struct crk_host_ops crk_host_arm = {
 	.name		= "arm",
 	.march		= CORE_ENTRY__MARCH__ARM,
@@ -140,6 +148,7 @@ const struct crk_host_ops crk_host_arm = {
 	.pc_set		= arm_pc_set,
 	.timer_info	= { .overrun = 16, .link = 24 },
 #ifdef __arm__
+	.abis		= arm_abis,
 	.signal_queue	= crk_arm_signal_queue,
 	.timer_create	= crk_arm_timer_create,
 	.clone_thread	= crk_arm_clone_thread,

@@ -8,6 +8,7 @@
 #include "../host.h"
 
 /* user_calls.c */
+long crk_arm_call_oabi(void);
 long crk_arm_clone_thread(void *args, size_t size, void (*fn)(void *), void *arg);
 int crk_arm_signal_queue(pid_t pid, pid_t tid, uint32_t signo, const void *info);
 int crk_arm_timer_create(const struct crk_rec_posix_timer *rec, int *id);

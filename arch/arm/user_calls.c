@@ -41,6 +41,19 @@ __asm__ (
 	"	.size	crk_arm_clone_thread, . - crk_arm_clone_thread\n"
 );
 
+/* the number is part of the instruction; kernels that know only the other way end who does that with SIGILL */
+__asm__ (
+	"	.text\n"
+	"	.arm\n"
+	"	.align	2\n"
+	"	.globl	crk_arm_call_oabi\n"
+	"	.type	crk_arm_call_oabi, %function\n"
+	"crk_arm_call_oabi:\n"
+	"	svc	#0x900014\n"		/* getpid */
+	"	bx	lr\n"
+	"	.size	crk_arm_call_oabi, . - crk_arm_call_oabi\n"
+);
+
 int crk_arm_signal_queue(pid_t pid, pid_t tid, uint32_t signo, const void *info)
 {
 	long ret;

@@ -253,6 +253,16 @@ static const char *const x86_cpu_flags[] = {
 	"avx_vnni", "avx512_bf16", "avx_ifma", "avx_vnni_int8", "clzero", "clflush", "user_shstk", NULL
 };
 
+#if defined(__x86_64__) || defined(__i386__)
+static const struct crk_host_abi x86_abis[] = {
+	{ CRK_ABI_COMPAT, CRK_FEAT_COMPAT, "32-bit tasks", "32-bit programs",
+	  "the kernel was booted with ia32_emulation=0", crk_x86_call_compat },
+	{ CRK_ABI_X32, CRK_FEAT_X32, "x32 tasks", "x32 programs",
+	  "the kernel was booted without syscall.x32=y", crk_x86_call_x32 },
+	{}
+};
+#endif
+
 const struct crk_host_ops crk_host_x86 = {
 	.name		= "x86_64",
 	.march		= CORE_ENTRY__MARCH__X86_64,
@@ -265,7 +275,7 @@ const struct crk_host_ops crk_host_x86 = {
 	.pc_set		= x86_pc_set,
 	.timer_info	= { .overrun = 20, .link = 32 },
 #if defined(__x86_64__) || defined(__i386__)
-	.call_by	= crk_x86_call_by,
+	.abis		= x86_abis,
 	.signal_queue	= crk_x86_signal_queue,
 	.timer_create	= crk_x86_timer_create,
 	.thread_check	= crk_x86_thread_check,
