@@ -42,7 +42,7 @@ struct crk_host_abi {
  * @timer_create: timer_create() of a record, whose value may be wider than the helper's pointers; its id in @id
  * @timer_info: where such a siginfo_t of a POSIX timer has its overrun and the kernel's link to the timer, ints both
  * @clone_thread: clone3() of a thread that runs @fn(@arg) on the stack in @args; its tid or negative errno
- * @vdso_head: what the kernel calls a mapping right before the vDSO's data that comes and goes with them; NULL: none
+ * @trampolines: name of a page of signal trampolines that comes with a vDSO, different in every boot; NULL: none
  * @vdso_kind: CRK_VDSO_* of a vDSO with this ELF header; negative: not one of this architecture's
  * @vdso_redirect: changes in @text, the code of an old vDSO, what @sym is at @from in the process, so that who calls it is
  *	where @to is.  -ERANGE: that is too far away
@@ -57,7 +57,7 @@ struct crk_host_ops {
 	const struct crk_host_abi *abis;
 	int (*thread_check)(const struct crk_rec *recs, size_t len, const char **what);
 	int (*thread_set)(const struct crk_rec *recs, size_t len, bool leader, const char **what);
-	const char *vdso_head;
+	const char *trampolines;
 	int (*vdso_kind)(unsigned int machine, bool is64);
 	int (*vdso_redirect)(uint8_t *text, const struct crk_elf_symbol *sym, uint64_t from, uint64_t to);
 	uint64_t (*pc_get)(const struct crk_rec *recs, size_t len);

@@ -397,8 +397,9 @@ static int traced_adjust(struct crk_dump *d, const struct crk_dproc *p)
 /* the vDSO, whole and with its data, or no part of it */
 static const char *special_refusal(const struct crk_rec_mm *mm, const struct crk_vma *v)
 {
-	if (strncmp((const char *)v->name, "[vvar", 5) && strcmp((const char *)v->name, "[vdso]") &&
-	    (!crk_host->vdso_head || strcmp((const char *)v->name, crk_host->vdso_head)))
+	if (crk_host->trampolines && !strcmp((const char *)v->name, crk_host->trampolines))
+		return mm->vdso ? NULL : "signal trampolines without a vDSO";
+	if (strncmp((const char *)v->name, "[vvar", 5) && strcmp((const char *)v->name, "[vdso]"))
 		return "made by the kernel";
 	if (!mm->vvar || v->start < mm->vvar || v->end > mm->vvar + mm->vdso_len)
 		return "is not as the kernel made it, a part of the vDSO was moved, changed or unmapped";

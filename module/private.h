@@ -182,9 +182,9 @@ struct crk_arch_ops {
 	long (*sys_exit)(int code);	/* does not return; NULL or an error: it can't */
 	/*
 	 * map the vDSO of @kind so that its first mapping starts at @addr; bytes in all, its code at *@vdso_ret;
-	 * -EOPNOTSUPP: no such kind
+	 * -EOPNOTSUPP: no such kind.  @tramp: for a page of signal trampolines, if the kernel has one; 0: without
 	 */
-	long (*map_vdso)(u32 kind, unsigned long addr, unsigned long *vdso_ret);
+	long (*map_vdso)(u32 kind, unsigned long addr, unsigned long tramp, unsigned long *vdso_ret);
 };
 
 extern const struct crk_arch_ops crk_arch;	/* arch/$(SRCARCH)/kern.c */

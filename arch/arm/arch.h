@@ -68,6 +68,6 @@ long crk_arm_sys_exit(int code);
 
 /* vdso.c */
 void crk_arm_get_vdso(struct mm_struct *mm, struct crk_rec_mm *rec);
-long crk_arm_map_vdso(u32 kind, unsigned long addr, unsigned long *vdso_ret);
+long crk_arm_map_vdso(u32 kind, unsigned long addr, unsigned long tramp, unsigned long *vdso_ret);
 
 #endif /* _CRK_ARCH_ARM_H */

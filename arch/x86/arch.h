@@ -90,6 +90,6 @@ long crk_x86_sys_exit(int code);
 
 /* vdso.c */
 void crk_x86_get_vdso(struct mm_struct *mm, struct crk_rec_mm *rec);
-long crk_x86_map_vdso(u32 kind, unsigned long addr, unsigned long *vdso_ret);
+long crk_x86_map_vdso(u32 kind, unsigned long addr, unsigned long tramp, unsigned long *vdso_ret);
 
 #endif /* _CRK_ARCH_X86_H */
