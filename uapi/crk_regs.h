@@ -355,7 +355,7 @@ struct crk_rec_settings {
  * @len: bytes at @data; the rest of the record is padding
  * @data: on x86: struct crk_x86_breakpoints, struct crk_x86_ports, struct crk_x86_wide; the entries of the local
  *	descriptor table as modify_ldt(2) reads them, 8 bytes each; the three of set_thread_area(2) in the same form.  On ARM:
- *	struct crk_arm_vfp; TEEHBR, 4 bytes
+ *	struct crk_arm_breakpoints, struct crk_arm_vfp; TEEHBR, 4 bytes
  *
  * CRK_IOC_SET gives a thread all of them but ports and the local table; these it sets for itself before it parks.
  */
@@ -407,6 +407,17 @@ struct crk_x86_ports {
 	__u32 level;
 	__u32 nr_bytes;
 	__u8 denied[];
+};
+
+#define CRK_ARM_BREAKPOINTS	32
+
+/**
+ * struct crk_arm_breakpoints - hardware breakpoints as PTRACE_GETHBPREGS shows them; control 0: not in use
+ * @addr, @control: sixteen breakpoints, then sixteen watchpoints
+ */
+struct crk_arm_breakpoints {
+	__u32 addr[CRK_ARM_BREAKPOINTS];
+	__u32 control[CRK_ARM_BREAKPOINTS];
 };
 
 /**

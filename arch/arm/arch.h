@@ -8,11 +8,19 @@
 #define _CRK_ARCH_ARM_H
 
 #include <linux/binfmts.h>
+#include <linux/hw_breakpoint.h>
 
 #include <asm/elf.h>
 
 #include "private.h"
 #include "symbols.h"
+
+#ifdef CONFIG_HAVE_HW_BREAKPOINT
+#define CRK_BREAKPOINT_SYMBOLS(NEED)								\
+	NEED(flush_ptrace_hw_breakpoint, "CONFIG_HAVE_HW_BREAKPOINT", "restore: hardware breakpoints")
+#else
+#define CRK_BREAKPOINT_SYMBOLS(NEED)
+#endif
 
 /* see CRK_SYMBOLS() in symbols.h for the columns; system calls have no wrappers here */
 #define CRK_ARCH_SYMBOLS(NEED, WANT)								\
@@ -27,6 +35,8 @@
 	NEED(sys_ptrace,	"CONFIG_MMU",		"restore: tracees")			\
 	NEED(sys_exit,		"CONFIG_MMU",		"restore: leaders that have exited")	\
 	NEED(arch_setup_additional_pages, "CONFIG_MMU",	"restore: signal trampolines and the vDSO") \
+	NEED(arch_ptrace,	"CONFIG_MMU",		"restore: hardware breakpoints")	\
+	CRK_BREAKPOINT_SYMBOLS(NEED)								\
 	WANT(sys_shmat,		"CONFIG_SYSVIPC",	"restore of SysV shared memory")
 
 CRK_ARCH_SYMBOLS(CRK_SYMBOL_DECLARE_CALL, CRK_SYMBOL_DECLARE_CALL)

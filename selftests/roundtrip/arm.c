@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What only 32-bit ARM has: its registers, those of the VFP with FPSCR's modes, both TLS words, condition blocks of Thumb
- * code, calls from ARM and from Thumb code, handlers without a restorer, code that was written just now.
+ * code, calls from ARM and from Thumb code, handlers without a restorer, code that was written just now, hardware
+ * breakpoints.
  *
  * crk-test: abi=arm,armel
  */
@@ -11,7 +12,9 @@
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -482,6 +485,70 @@ ROUNDTRIP(fresh_code)
 		MUST_EQ(run(), 40 + i);
 		MUST_EQ(second(), 80 + i);
 	}
+}
+
+/* ---- hardware breakpoints ---- */
+
+#define BREAKPOINT_ANY	0x1e5	/* four bytes, user mode, enabled */
+#define ON_STORE	0x10
+
+static volatile uint32_t watched;
+
+__attribute__((noinline, target("arm"))) static void stop_here(void)
+{
+	__asm__ volatile ("nop");
+}
+
+static long hbp_set(pid_t pid, long nr, uint32_t val)
+{
+	return syscall(SYS_ptrace, PTRACE_SETHBPREGS, pid, nr, &val);
+}
+
+static uint32_t hbp_get(pid_t pid, long nr)
+{
+	uint32_t val;
+
+	MUST(!syscall(SYS_ptrace, PTRACE_GETHBPREGS, pid, nr, &val));
+	return val;
+}
+
+ROUNDTRIP(breakpoints)
+{
+	siginfo_t info;
+	pid_t pid = fork_child();
+	int status;
+
+	if (!pid) {
+		MUST(!ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+		raise(SIGSTOP);
+		watched = 1;
+		stop_here();
+		_exit(3);
+	}
+	MUST(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+	if (!(hbp_get(pid, 0) & 0xffff))
+		subject_skip("no hardware breakpoints here");
+	MUST(!hbp_set(pid, 1, (uintptr_t)stop_here) && !hbp_set(pid, 2, BREAKPOINT_ANY));
+	MUST(!hbp_set(pid, -1, (uintptr_t)&watched) && !hbp_set(pid, -2, BREAKPOINT_ANY | ON_STORE));
+	checkpoint_here();
+	MUST_EQ(hbp_get(pid, 1), (uintptr_t)stop_here);
+	MUST_EQ(hbp_get(pid, 2), BREAKPOINT_ANY);
+	MUST_EQ(hbp_get(pid, -1), (uintptr_t)&watched);
+	MUST_EQ(hbp_get(pid, -2), BREAKPOINT_ANY | ON_STORE);
+	MUST(!ptrace(PTRACE_CONT, pid, NULL, NULL));
+	MUST(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+	MUST_EQ(WSTOPSIG(status), SIGTRAP);
+	MUST(!ptrace(PTRACE_GETSIGINFO, pid, NULL, &info));
+	MUST(info.si_addr == (void *)&watched);
+	MUST(!hbp_set(pid, -2, (BREAKPOINT_ANY | ON_STORE) & ~1U));
+	MUST(!ptrace(PTRACE_CONT, pid, NULL, NULL));
+	MUST(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+	MUST(!ptrace(PTRACE_GETSIGINFO, pid, NULL, &info));
+	MUST(info.si_addr == (void *)stop_here);
+	MUST(!hbp_set(pid, 2, BREAKPOINT_ANY & ~1U));
+	MUST(!ptrace(PTRACE_CONT, pid, NULL, NULL));
+	MUST_EQ(waitpid(pid, &status, 0), pid);
+	MUST_EQ(status, 3 << 8);
 }
 
 TEST_HARNESS_MAIN
