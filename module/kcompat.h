@@ -78,8 +78,14 @@ static inline u64 crk_cap_bits(const kernel_cap_t *cap)
 #define crk_receive_fd(file, flags)	receive_fd(file, flags)
 #endif
 
-/* v6.10's fput, which came to 6.1.y between 6.1.176 and 6.1.192; nothing says whether it is there */
-DEFINE_FREE(crk_fput, struct file *, if (!IS_ERR_OR_NULL(_T)) fput(_T))
+/* the kernel's fput came to 6.1.y between 6.1.176 and 6.1.192, and nothing says whether it is there */
+static inline void crk_fput_any(struct file *file)
+{
+	if (!IS_ERR_OR_NULL(file))
+		fput(file);
+}
+
+DEFINE_FREE(crk_fput, struct file *, crk_fput_any(_T))
 
 /* ---- linux/filelock.h ---- */
 

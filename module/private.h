@@ -144,8 +144,8 @@ struct crk_arch_ops {
 	int (*capture_mm)(struct mm_struct *mm, struct crk_out *out);
 	/*
 	 * current: in a call that is about to queue the work in which it waits at the gate, and at the start of that
-	 * work: can @set_finish go on from here with an interrupted system call?  It can't after a signal came in between
-	 * where the kernel has looked for such a call by then.  NULL: it always can
+	 * work: can @set_finish go on from here with an interrupted system call?  It can't if a signal came in between
+	 * and the kernel has looked for such a call by then.  NULL: it always can
 	 */
 	void (*park_prepare)(void);
 	bool (*park_ok)(void);

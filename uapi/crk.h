@@ -647,8 +647,8 @@ struct crk_restore {
 #define CRK_OP_ADVISE		5	/* madvise(); the advice is @arg: a flag-setting one or MADV_DONTNEED */
 #define CRK_OP_LOCK		6	/* mlock2(); @arg 1: on fault */
 /*
- * the kernel's vDSO of kind @arg (CRK_VDSO_*) at @addr, data first, @len in all or 0; where the kernel has a page of signal
- * trampolines too, this goes to @off
+ * the kernel's vDSO of kind @arg (CRK_VDSO_*) at @addr, data first, @len in all or 0; where the kernel has a page of
+ * signal trampolines too, this goes to @off
  */
 #define CRK_OP_VDSO		7
 #define CRK_OP_SHMAT		8	/* attach the SysV segment @arg at @addr, @prot as mapped */

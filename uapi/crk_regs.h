@@ -354,8 +354,8 @@ struct crk_rec_settings {
  * @what: CRK_ARCH_*
  * @len: bytes at @data; the rest of the record is padding
  * @data: on x86: struct crk_x86_breakpoints, struct crk_x86_ports, struct crk_x86_wide; the entries of the local
- *	descriptor table as modify_ldt(2) reads them, 8 bytes each; the three of set_thread_area(2) in the same form.  On ARM:
- *	struct crk_arm_breakpoints, struct crk_arm_vfp; TEEHBR, 4 bytes
+ *	descriptor table as modify_ldt(2) reads them, 8 bytes each; the three of set_thread_area(2) in the same form.
+ *	On ARM: struct crk_arm_breakpoints, struct crk_arm_vfp; TEEHBR, 4 bytes
  *
  * CRK_IOC_SET gives a thread all of them but ports and the local table; these it sets for itself before it parks.
  */

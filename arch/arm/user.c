@@ -121,10 +121,11 @@ static void arm_pc_set(struct crk_rec *recs, size_t len, uint64_t pc)
 
 /* ---- CPU features ---- */
 
+/* not those that newer CPUs do without while the kernel helps out, or nobody uses: swp, 26bit, java */
 static const char *const arm_cpu_flags[] = {
-	"swp", "half", "thumb", "26bit", "fpa", "vfp", "edsp", "java", "iwmmxt", "crunch", "thumbee", "neon", "vfpv3",
-	"vfpv3d16", "tls", "vfpv4", "idiva", "idivt", "vfpd32", "lpae", "fphp", "asimdhp", "asimddp", "asimdfhm",
-	"asimdbf16", "i8mm", "aes", "pmull", "sha1", "sha2", "crc32", "sb", NULL
+	"half", "thumb", "fpa", "vfp", "edsp", "iwmmxt", "crunch", "thumbee", "neon", "vfpv3", "vfpv3d16", "tls", "vfpv4",
+	"idiva", "idivt", "vfpd32", "lpae", "fphp", "asimdhp", "asimddp", "asimdfhm", "asimdbf16", "i8mm", "aes", "pmull",
+	"sha1", "sha2", "crc32", "sb", NULL
 };
 
 #ifdef __arm__
