@@ -431,6 +431,114 @@ ROUNDTRIP(calls)
 	MUST_EQ(thumb_call(NR_GETPID, NULL, NULL), getpid());
 }
 
+/* ---- calls by the old ABI, whose numbers are in the instruction ---- */
+
+#define OABI(name, nr)										\
+	long oabi_##name(long a, long b, long c, long d);					\
+	__asm__ (										\
+		"	.text\n	.arm\n	.align	2\n	.globl	oabi_" #name "\n"		\
+		"	.type	oabi_" #name ", %function\n"					\
+		"oabi_" #name ":\n"								\
+		"	push	{r7, lr}\n"							\
+		"	mvn	r7, #0\n"		/* means nothing to it, and stays */	\
+		"	svc	#0x900000 + " #nr "\n"						\
+		"	cmn	r7, #1\n"							\
+		"	movne	r0, #99\n"							\
+		"	pop	{r7, pc}\n" THUMB_AGAIN)
+
+#ifdef __thumb__
+#define THUMB_AGAIN	"	.thumb\n"
+#else
+#define THUMB_AGAIN	""
+#endif
+
+OABI(read, 3);
+OABI(getpid, 20);
+OABI(pause, 29);
+OABI(nanosleep, 162);
+OABI(poll, 168);
+OABI(futex, 240);
+
+static bool have_oabi(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(oabi_getpid(0, 0, 0, 0) != getpid());
+	MUST_EQ(waitpid(pid, &status, 0), pid);
+	return !status;
+}
+
+enum { OABI_READ, OABI_PAUSE, OABI_NANOSLEEP, OABI_POLL, OABI_FUTEX, OABI_CALLS };
+
+static struct {
+	pthread_t thread;
+	double took;
+	long ret;
+} oabi_calls[OABI_CALLS];
+
+static int oabi_pipe[2];
+static char oabi_got;
+
+static void *oabi_call(void *arg)
+{
+	long n = (long)arg, ts[2] = { 3, 0 }, word = 7;
+	double begin = seconds();
+
+	__atomic_add_fetch(&nr_asleep, 1, __ATOMIC_SEQ_CST);
+	switch (n) {
+	case OABI_READ:
+		oabi_calls[n].ret = oabi_read(oabi_pipe[0], (long)&oabi_got, 1, 0);
+		break;
+	case OABI_PAUSE:
+		oabi_calls[n].ret = oabi_pause(0, 0, 0, 0);
+		break;
+	case OABI_NANOSLEEP:
+		oabi_calls[n].ret = oabi_nanosleep((long)ts, 0, 0, 0);
+		break;
+	case OABI_POLL:
+		oabi_calls[n].ret = oabi_poll(0, 0, 3000, 0);
+		break;
+	case OABI_FUTEX:
+		oabi_calls[n].ret = oabi_futex((long)&word, 0, word, (long)ts);
+		break;
+	}
+	oabi_calls[n].took = seconds() - begin;
+	return NULL;
+}
+
+static void on_nothing(int sig)
+{
+}
+
+ROUNDTRIP(oabi)
+{
+	static const long want[] = { 1, -EINTR, 0, 0, -ETIMEDOUT };
+	long i;
+
+	if (!have_oabi())
+		subject_skip("this kernel has no OABI (CONFIG_OABI_COMPAT)");
+	MUST(!pipe(oabi_pipe));
+	signal(SIGUSR2, on_nothing);
+	nr_asleep = 0;
+	for (i = 0; i < OABI_CALLS; i++)
+		MUST(!pthread_create(&oabi_calls[i].thread, NULL, oabi_call, (void *)i));
+	WAIT_FOR(nr_asleep == OABI_CALLS);
+	usleep(300000);
+	checkpoint_here();
+	checkpoint_here();
+	MUST_EQ(write(oabi_pipe[1], "x", 1), 1);
+	MUST(!pthread_kill(oabi_calls[OABI_PAUSE].thread, SIGUSR2));
+	for (i = 0; i < OABI_CALLS; i++) {
+		MUST(!pthread_join(oabi_calls[i].thread, NULL));
+		MUST_EQ(oabi_calls[i].ret, want[i]);
+		MUST(i < OABI_NANOSLEEP || oabi_calls[i].took >= 2.9);
+	}
+	MUST_EQ(oabi_got, 'x');
+	MUST_EQ(oabi_getpid(0, 0, 0, 0), getpid());
+}
+
 /* ---- a handler that returns through the kernel's trampolines ---- */
 
 static volatile int handled;
