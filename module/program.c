@@ -324,7 +324,6 @@ static void program_work(struct callback_head *work)
 		crk_parked_leave(p);
 		return;
 	}
-	crk_user_pointers_drop();
 	ret = prog_run(p, prog, &bad_op);
 	if (ret) {
 		crk_gate_fail(p->job->gate, current, bad_op, ret, prog->own_log.len ? prog->text : "killed");
