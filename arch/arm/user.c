@@ -102,6 +102,25 @@ static int arm_core_fill(CoreEntry *core, const struct crk_rec *recs, size_t len
 	return fp ? fpstate_fill(info->fpstate, (const void *)fp->data) : 0;
 }
 
+/* README: what is in r0 of a thread in user mode must not look like the end of an interrupted call */
+static const char *arm_thread_refusal(const struct crk_rec *recs, size_t len)
+{
+	const struct crk_rec_thread *thread = crk_rec_find(recs, len, CRK_REC_THREAD, NULL);
+	const struct crk_rec_regset *gp = regset_find(recs, len, NT_PRSTATUS, sizeof(struct regs));
+
+	if (!thread || !gp || (thread->syscall != CRK_SYSCALL_NONE && thread->syscall != CRK_SYSCALL_DONE))
+		return NULL;
+	switch (-(int32_t)((const struct regs *)gp->data)->r[0]) {
+	case 512:
+	case 513:
+	case 514:
+	case 516:
+		return "its register r0 holds what the kernel would take for an interrupted system call: try again";
+	default:
+		return NULL;
+	}
+}
+
 /* ---- where a thread is ---- */
 
 static uint64_t arm_pc_get(const struct crk_rec *recs, size_t len)
@@ -130,7 +149,7 @@ static const char *const arm_cpu_flags[] = {
 
 #ifdef __arm__
 static const struct crk_host_abi arm_abis[] = {
-	{ CRK_ABI_OABI, CRK_FEAT_OABI, "OABI (CONFIG_OABI_COMPAT)", "programs of the old ABI",
+	{ CRK_ABI_OABI, CRK_FEAT_OABI, "OABI", "programs of the old ABI",
 	  "calls by it fail", crk_arm_call_oabi },
 	{}
 };
@@ -141,6 +160,7 @@ const struct crk_host_ops crk_host_arm = {
 	.march		= CORE_ENTRY__MARCH__ARM,
 	.owns		= arm_owns,
 	.core_fill	= arm_core_fill,
+	.thread_refusal	= arm_thread_refusal,
 	.cpu_flags	= arm_cpu_flags,
 	.trampolines	= "[sigpage]",
 	.vdso_kind	= crk_arm_vdso_kind,
