@@ -37,6 +37,7 @@ at_least()
 case $1 in
 dump)
 	step "Linux $(uname -r), boot $(cut -c1-8 /proc/sys/kernel/random/boot_id): programs of OABI, Thumb and with VFP count to 60"
+	# shellcheck disable=SC2016	# for the job's shell
 	crkhelper run -g demo -- sh -c 'for p in oabi thumb vfp; do ./$p $PWD/$p.log & done; wait' >/dev/null 2>&1 </dev/null &
 	until at_least 20; do
 		kill -0 $!
