@@ -35,6 +35,7 @@ struct crk_host_abi {
  * @thread_refusal: why a thread of these records can't be restored anywhere; NULL: it can, and if there is no such member
  * @cpu_flags: words of /proc/cpuinfo's "flags" or "Features" that programs choose their instructions by, NULL at the end
  * @abis: see there; the last one has no name
+ * @program_abi: CRK_ABI_* by which a program calls the kernel, of the first @len bytes of its file.  NULL: all by the native one
  * @thread_check: can a thread of these records get here what @thread_set gives it?  Before anything is created; 0, or
  *	negative errno and what it is in @what.  NULL: there is nothing
  * @thread_set: the calling thread sets for itself what CRK_REC_ARCH has and the module leaves to it; with @leader, what
@@ -57,6 +58,7 @@ struct crk_host_ops {
 	const char *(*thread_refusal)(const struct crk_rec *recs, size_t len);
 	const char *const *cpu_flags;
 	const struct crk_host_abi *abis;
+	uint32_t (*program_abi)(const void *head, size_t len);
 	int (*thread_check)(const struct crk_rec *recs, size_t len, const char **what);
 	int (*thread_set)(const struct crk_rec *recs, size_t len, bool leader, const char **what);
 	const char *trampolines;

@@ -138,6 +138,19 @@ static void arm_pc_set(struct crk_rec *recs, size_t len, uint64_t pc)
 		((struct regs *)gp->data)->pc = pc;
 }
 
+/* ---- programs ---- */
+
+/* of the ABI before EABI, which has a version */
+static uint32_t arm_program_abi(const void *head, size_t len)
+{
+	const Elf32_Ehdr *e = head;
+
+	if (len < sizeof(*e) || memcmp(e->e_ident, ELFMAG, SELFMAG) || e->e_ident[EI_CLASS] != ELFCLASS32 ||
+	    e->e_machine != EM_ARM)
+		return CRK_ABI_NATIVE;
+	return e->e_flags & EF_ARM_EABIMASK ? CRK_ABI_NATIVE : CRK_ABI_OABI;
+}
+
 /* ---- CPU features ---- */
 
 /* not those that newer CPUs do without while the kernel helps out, or nobody uses: swp, 26bit, java */
@@ -161,6 +174,7 @@ const struct crk_host_ops crk_host_arm = {
 	.owns		= arm_owns,
 	.core_fill	= arm_core_fill,
 	.thread_refusal	= arm_thread_refusal,
+	.program_abi	= arm_program_abi,
 	.cpu_flags	= arm_cpu_flags,
 	.trampolines	= "[sigpage]",
 	.vdso_kind	= crk_arm_vdso_kind,
