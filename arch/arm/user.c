@@ -102,12 +102,15 @@ static int arm_core_fill(CoreEntry *core, const struct crk_rec *recs, size_t len
 	return fp ? fpstate_fill(info->fpstate, (const void *)fp->data) : 0;
 }
 
-/* README: what is in r0 of a thread in user mode must not look like the end of an interrupted call */
+/* README tells why */
 static const char *arm_thread_refusal(const struct crk_rec *recs, size_t len)
 {
 	const struct crk_rec_thread *thread = crk_rec_find(recs, len, CRK_REC_THREAD, NULL);
+	const struct crk_rec_trace *trace = crk_rec_find(recs, len, CRK_REC_TRACE, NULL);
 	const struct crk_rec_regset *gp = regset_find(recs, len, NT_PRSTATUS, sizeof(struct regs));
 
+	if (trace && (trace->stop == CRK_TRACE_STOP_ENTRY || trace->stop == CRK_TRACE_STOP_EXIT))
+		return "is held by its tracer at the entry or exit of a system call, where this kernel hides a register (ip): not supported";
 	if (!thread || !gp || (thread->syscall != CRK_SYSCALL_NONE && thread->syscall != CRK_SYSCALL_DONE))
 		return NULL;
 	switch (-(int32_t)((const struct regs *)gp->data)->r[0]) {
