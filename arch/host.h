@@ -42,6 +42,7 @@ struct crk_host_abi {
  *	is its process's too.  It still has all privileges, and runs beside others
  * @signal_queue: rt_sigqueueinfo(), or rt_tgsigqueueinfo() with @tid, of a siginfo_t as the kernel's own ABI has it
  * @timer_create: timer_create() of a record, whose value may be wider than the helper's pointers; its id in @id
+ * @info_pid: where a siginfo_t of the kernel's own ABI has the pid of who sent the signal
  * @timer_info: where such a siginfo_t of a POSIX timer has its overrun and the kernel's link to the timer, ints both
  * @clone_thread: clone3() of a thread that runs @fn(@arg) on the stack in @args; its tid or negative errno
  * @trampolines: name of a page of signal trampolines that comes with a vDSO, different in every boot; NULL: none
@@ -68,6 +69,7 @@ struct crk_host_ops {
 	void (*pc_set)(struct crk_rec *recs, size_t len, uint64_t pc);
 	int (*signal_queue)(pid_t pid, pid_t tid, uint32_t signo, const void *info);
 	int (*timer_create)(const struct crk_rec_posix_timer *rec, int *id);
+	size_t info_pid;
 	struct {
 		size_t overrun, link;
 	} timer_info;

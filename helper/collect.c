@@ -357,11 +357,13 @@ static void drop_stops(const struct crk_dproc *p, size_t i, pid_t tracer_tid)
 	char path[48];
 
 	while ((rec = (void *)crk_rec_find(p->recs[i], p->recs_len[i], CRK_REC_SIGINFO, rec))) {
-		const siginfo_t *info = (const void *)rec->info;
+		const siginfo_t *info = (const void *)rec->info;	/* but for the pid, where ABIs differ */
+		pid_t sender;
 
 		if (rec->signo != SIGSTOP || rec->flags & CRK_SIGINFO_PROCESS || info->si_code != SI_TKILL)
 			continue;
-		snprintf(path, sizeof(path), "/proc/%d/task/%d", info->si_pid, tracer_tid);
+		memcpy(&sender, rec->info + crk_host->info_pid, sizeof(sender));
+		snprintf(path, sizeof(path), "/proc/%d/task/%d", sender, tracer_tid);
 		if (!access(path, F_OK))
 			rec->rec.type = CRK_REC_NONE;
 	}

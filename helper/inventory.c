@@ -24,7 +24,8 @@ extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
 unsigned int crk_machine(void)
 {
-	return __ehdr_start.e_machine;
+	/* crk knows no x86 kernels of 32 bit: a 32-bit crkhelper works for those of 64 */
+	return __ehdr_start.e_machine == EM_386 ? EM_X86_64 : __ehdr_start.e_machine;
 }
 
 const char *crk_machine_name(unsigned int machine)

@@ -80,6 +80,8 @@ size_t crk_show_special(const struct crk_show_thread *t, const char *names[CRK_S
 		if (settings->flags & CRK_SETTING_IO_FLUSHER)
 			names[nr++] = "I/O flusher";
 	}
+	if (crk_rec_find(recs, len, CRK_REC_SEMUNDO, NULL))
+		names[nr++] = "semaphore adjustments";
 	while (nr < CRK_SHOW_SPECIAL_MAX && (rec = crk_rec_find(recs, len, CRK_REC_ARCH, rec)))
 		if (rec->rec.size >= sizeof(*rec) && rec->what < ARRAY_SIZE(arch) && arch[rec->what])
 			names[nr++] = arch[rec->what];

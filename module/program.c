@@ -286,7 +286,7 @@ static int run_memory(struct crk_parked *p, struct crk_prog *prog, u32 *bad_op)
 	ret = run_threads_wait(p, prog);
 	if (!ret)
 		ret = run_unmap(prog);
-	/* moves may come from anywhere or go there, whatever the helper is; later records are below the new limit */
+	/* moves may come from anywhere or go anywhere, whatever the helper is; later records are below the new limit */
 	if (!ret) {
 		crk_arch.enter_abi(0);
 		ret = run_steps(prog, true, bad_op);

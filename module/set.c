@@ -255,12 +255,16 @@ static struct crk_parked *parked_find(struct crk_gate *gate, s32 tid)
 	return p;
 }
 
-static int off_cpu_wait(struct task_struct *t)
+/*
+ * It has said that it is parked, but may be preempted before its last schedule().  To be off its CPU is not enough:
+ * it would come back once more and leave again, and what the scheduler saves of the CPU (fs base, FPU) would replace
+ * what is set meanwhile.
+ */
+static int asleep_wait(struct task_struct *t)
 {
 	int tries;
 
-	/* it has said that it is parked; all that is left is its last schedule() */
-	for (tries = 0; crk_task_on_cpu(t); tries++) {
+	for (tries = 0; crk_task_on_cpu(t) || !crk_task_dequeued(t); tries++) {
 		if (tries == 20000)
 			return -EBUSY;
 		usleep_range(10, 50);
@@ -309,7 +313,7 @@ static int one_check(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 	ret = vfork_check(gate, tr, p->task, log);
 	if (ret)
 		return ret;
-	ret = off_cpu_wait(p->task);
+	ret = asleep_wait(p->task);
 	if (ret)
 		return crk_log(log, ret, "tid %d: does not come to rest", tr->task.tid);
 	/* which view a task has depends on its registers; these are the helper's, and nobody will miss them */

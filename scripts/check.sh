@@ -14,6 +14,7 @@
 cd "$CRK_TOP" || exit 1
 
 bad=0
+shopt -s lastpipe	# findings come through pipes
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
 

@@ -184,6 +184,7 @@ const struct crk_host_ops crk_host_arm = {
 	.vdso_redirect	= crk_arm_vdso_redirect,
 	.pc_get		= arm_pc_get,
 	.pc_set		= arm_pc_set,
+	.info_pid	= 12,
 	.timer_info	= { .overrun = 16, .link = 24 },
 #ifdef __arm__
 	.abis		= arm_abis,

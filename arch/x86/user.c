@@ -273,6 +273,7 @@ const struct crk_host_ops crk_host_x86 = {
 	.vdso_redirect	= crk_x86_vdso_redirect,
 	.pc_get		= x86_pc_get,
 	.pc_set		= x86_pc_set,
+	.info_pid	= 16,
 	.timer_info	= { .overrun = 20, .link = 32 },
 #if defined(__x86_64__) || defined(__i386__)
 	.abis		= x86_abis,

@@ -44,6 +44,8 @@ struct crk_page_ids {
 
 /* a vDSO that is in crk-vdso.img */
 struct crk_vdso_saved {
+	int kind;
+	uint64_t len;
 	uint8_t build_id[32];
 	size_t build_id_len;
 };

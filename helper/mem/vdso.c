@@ -23,44 +23,69 @@
 #define STACK_ROOM	(64ULL << 20)	/* free below a stack, if there is a choice */
 #define STACK_GUARD	(1ULL << 20)	/* the kernel's gap: nothing can be mapped there */
 
+/* this process's own: where its data begins, its code and its end; 0 if it has none */
+static int own_find(uint64_t *start, uint64_t *code, uint64_t *end)
+{
+	_cleanup_free_ char *text = NULL;
+	char *line, *save = NULL;
+	int err = read_file_at(AT_FDCWD, "/proc/self/maps", &text, NULL);
+
+	if (err)
+		return crk_err(err, "/proc/self/maps");
+	*start = *code = *end = 0;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		bool is_code = strstr(line, " [vdso]");
+		unsigned long long from, to;
+
+		if ((!is_code && !strstr(line, " [vvar")) || sscanf(line, "%llx-%llx", &from, &to) != 2)
+			continue;
+		*start = *start ?: from;
+		*end = to;
+		if (is_code)
+			*code = from;
+	}
+	return 0;
+}
+
+/* this boot's signal trampolines, which every process has; NULL: it has none */
+static int own_trampolines(const void **ret)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned long long from;
+	const char *line;
+	int err;
+
+	*ret = NULL;
+	if (!crk_host->trampolines)
+		return 0;
+	err = read_file_at(AT_FDCWD, "/proc/self/maps", &text, NULL);
+	if (err)
+		return crk_err(err, "/proc/self/maps");
+	line = strstr(text, crk_host->trampolines);
+	while (line && line > text && line[-1] != '\n')
+		line--;
+	if (line && sscanf(line, "%llx", &from) == 1)
+		*ret = (const void *)(uintptr_t)from;
+	return 0;
+}
+
 /* ---- dump ---- */
 
-static const struct crk_vdso_saved *saved_find(const struct crk_dump_mem *m, const uint8_t *id, size_t len)
+static const struct crk_vdso_saved *saved_find(const struct crk_dump_mem *m, int kind, uint64_t len)
 {
 	size_t i;
 
 	for (i = 0; i < m->nr_vdsos; i++)
-		if (m->vdsos[i].build_id_len == len && !memcmp(m->vdsos[i].build_id, id, len))
+		if (m->vdsos[i].kind == kind && m->vdsos[i].len == len)
 			return &m->vdsos[i];
 	return NULL;
 }
 
-/* the process's signal trampolines, malloc'ed; nothing if it has none */
-static int trampolines_read(struct crk_dump *d, const struct crk_dproc *p, int fd, ProtobufCBinaryData *ret)
-{
-	const struct crk_vma *v = NULL;
-	struct crk_range range;
-	size_t i;
-	int err;
-
-	for (i = 0; i < p->nr_vmas && crk_host->trampolines && !v; i++)
-		if (p->vmas[i].flags & CRK_VMA_SPECIAL && !strcmp((const char *)p->vmas[i].name, crk_host->trampolines))
-			v = &p->vmas[i];
-	if (!v)
-		return 0;
-	range = (struct crk_range){ .addr = v->start, .len = v->end - v->start };
-	ret->data = malloc(range.len);
-	if (!ret->data)
-		return crk_oom();
-	ret->len = range.len;
-	err = crk_dev_read(d->dev, p->live->tid, fd, 0, &range, 1);
-	return err ?: pread_all(fd, ret->data, ret->len, 0);
-}
-
 static int save(struct crk_dump *d, const struct crk_dproc *p, const uint8_t *text, size_t len,
-		const struct crk_vdso_saved *s, const ProtobufCBinaryData *trampolines)
+		const struct crk_vdso_saved *s)
 {
 	CrkVdsoEntry e = CRK_VDSO_ENTRY__INIT;
+	const void *trampolines;
 	struct crk_elf elf;
 	int err, kind = -1;
 
@@ -74,8 +99,11 @@ static int save(struct crk_dump *d, const struct crk_dproc *p, const uint8_t *te
 	e.build_id.len = s->build_id_len;
 	e.text.data = (uint8_t *)text;
 	e.text.len = len;
-	e.has_trampolines = trampolines->len != 0;
-	e.trampolines = *trampolines;
+	err = own_trampolines(&trampolines);
+	if (err)
+		return err;
+	e.has_trampolines = !!trampolines;
+	e.trampolines = (ProtobufCBinaryData){ .data = (uint8_t *)trampolines, .len = trampolines ? PAGE_SIZE : 0 };
 	if (!d->mem->vdso_img) {
 		err = crk_img_create(d->dir, CRK_IMG_CRK_VDSO, 0, &d->mem->vdso_img);
 		if (err)
@@ -84,43 +112,73 @@ static int save(struct crk_dump *d, const struct crk_dproc *p, const uint8_t *te
 	return crk_img_put(d->mem->vdso_img, &e.base);
 }
 
-int crk_vdso_dump(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v, CrkVmaEntry *c)
+static int kind_of(const struct crk_rec_mm *mm)
+{
+	if (mm && mm->flags & CRK_MM_COMPAT)
+		return CRK_VDSO_COMPAT;
+	return mm && mm->flags & CRK_MM_X32 ? CRK_VDSO_X32 : CRK_VDSO_NATIVE;
+}
+
+/* a kernel has one of each kind: what this process has need not be read, which would make pages of the target present */
+static int text_get(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v, uint8_t *text)
 {
 	struct crk_range range = { .addr = v->start, .len = v->end - v->start };
-	_cleanup_free_ uint8_t *text = malloc(TEXT_MAX);
-	ProtobufCBinaryData trampolines = {};
-	const struct crk_vdso_saved *known;
+	uint64_t start, code, end, len = range.len;
 	_cleanup_close_ int fd = -1;
-	struct crk_vdso_saved *s;
-	uint8_t id[32];
-	size_t id_len;
+	struct crk_elf own;
 	int err;
 
-	fd = memfd_create("crk-vdso", MFD_CLOEXEC);
-	if (!text || fd < 0)
-		return crk_oom();
-	if (range.len > TEXT_MAX)
-		return crk_fail(-EOPNOTSUPP, "this kernel's vDSO is too large: not supported");
-	err = crk_dev_read(d->dev, p->live->tid, fd, 0, &range, 1);
-	err = err ?: pread_all(fd, text, range.len, 0);
+	err = own_find(&start, &code, &end);
 	if (err)
 		return err;
-	id_len = crk_elf_build_id(text, range.len, id, sizeof(id));
-	if (!id_len)
+	if (code && end - code == len && !crk_elf_open(&own, (void *)(uintptr_t)code, len) &&
+	    crk_host->vdso_kind(own.machine, own.is64) == kind_of(p->mm)) {
+		memcpy(text, (void *)(uintptr_t)code, len);
+		return 0;
+	}
+	fd = memfd_create("crk-vdso", MFD_CLOEXEC);
+	if (fd < 0)
+		return crk_oom();
+	return crk_dev_read(d->dev, p->live->tid, fd, 0, &range, 1) ?: pread_all(fd, text, len, 0);
+}
+
+/* once for each kind */
+static int read_and_save(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v)
+{
+	_cleanup_free_ uint8_t *text = malloc(TEXT_MAX);
+	struct crk_vdso_saved *s;
+	uint64_t len = v->end - v->start;
+	int err;
+
+	if (!text)
+		return crk_oom();
+	if (len > TEXT_MAX)
+		return crk_fail(-EOPNOTSUPP, "this kernel's vDSO is too large: not supported");
+	err = text_get(d, p, v, text);
+	if (err)
+		return err;
+	s = array_add(d->mem->vdsos, d->mem->nr_vdsos, d->mem->room_vdsos);
+	if (!s)
+		return crk_oom();
+	s->kind = kind_of(p->mm);
+	s->len = len;
+	s->build_id_len = crk_elf_build_id(text, len, s->build_id, sizeof(s->build_id));
+	if (!s->build_id_len)
 		return crk_fail(-EOPNOTSUPP, "this kernel's vDSO has no build id, by which a restore would know it again: not supported");
-	known = saved_find(d->mem, id, id_len);
+	return save(d, p, text, len, s);
+}
+
+int crk_vdso_dump(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v, CrkVmaEntry *c)
+{
+	const struct crk_vdso_saved *known;
+	int err, kind = kind_of(p->mm);
+
+	known = saved_find(d->mem, kind, v->end - v->start);
 	if (!known) {
-		s = array_add(d->mem->vdsos, d->mem->nr_vdsos, d->mem->room_vdsos);
-		if (!s)
-			return crk_oom();
-		memcpy(s->build_id, id, id_len);
-		s->build_id_len = id_len;
-		err = trampolines_read(d, p, fd, &trampolines);
-		err = err ?: save(d, p, text, range.len, s, &trampolines);
-		free(trampolines.data);
+		err = read_and_save(d, p, v);
 		if (err)
 			return err;
-		known = s;
+		known = saved_find(d->mem, kind, v->end - v->start);
 	}
 	c->has_build_id = 1;
 	c->build_id.data = (uint8_t *)known->build_id;
@@ -180,51 +238,15 @@ void crk_vdso_free(struct crk_rst *r)
 
 /* ---- restore: those of this kernel ---- */
 
-/* this process's own: where its data begins, its code and its end; 0 if it has none */
-static int own_find(uint64_t *start, uint64_t *code, uint64_t *end)
-{
-	_cleanup_free_ char *text = NULL;
-	char *line, *save = NULL;
-	int err = read_file_at(AT_FDCWD, "/proc/self/maps", &text, NULL);
-
-	if (err)
-		return crk_err(err, "/proc/self/maps");
-	*start = *code = *end = 0;
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		bool is_code = strstr(line, " [vdso]");
-		unsigned long long from, to;
-
-		if ((!is_code && !strstr(line, " [vvar")) || sscanf(line, "%llx-%llx", &from, &to) != 2)
-			continue;
-		*start = *start ?: from;
-		*end = to;
-		if (is_code)
-			*code = from;
-	}
-	return 0;
-}
-
-/* are the signal trampolines of @e those of this boot? */
+/* are the signal trampolines of @v those of this boot? */
 static int trampolines_look(struct crk_rvdso *v)
 {
-	_cleanup_free_ char *text = NULL;
-	unsigned long long from;
-	const char *name, *line;
-	int err;
+	const void *own;
+	int err = own_trampolines(&own);
 
-	v->same_trampolines = true;
-	if (!v->e->trampolines.len || !crk_host->trampolines)
-		return 0;
-	v->same_trampolines = false;
-	err = read_file_at(AT_FDCWD, "/proc/self/maps", &text, NULL);
-	if (err)
-		return crk_err(err, "/proc/self/maps");
-	name = strstr(text, crk_host->trampolines);
-	for (line = name; line && line > text && line[-1] != '\n'; line--)
-		;
-	if (line && sscanf(line, "%llx", &from) == 1)
-		v->same_trampolines = !memcmp((void *)(uintptr_t)from, v->e->trampolines.data, v->e->trampolines.len);
-	return 0;
+	v->same_trampolines = !v->e->trampolines.len ||
+			      (own && !memcmp(own, v->e->trampolines.data, v->e->trampolines.len));
+	return err;
 }
 
 static int own_look(struct crk_rvdso *v)

@@ -210,19 +210,27 @@ fetch()
 	rm -rf "$tmp"
 }
 
-# fetch_all SUITE ARCH DIR PACKAGE…: the same with all that they depend on
+# fetch_all SUITE ARCH DIR PACKAGE…: the same with all that they depend on; what was downloaded is kept for the next time
 fetch_all()
 {
-	local suite=$1 arch=$2 dir=$3 tmp deb
+	local suite=$1 arch=$2 dir=$3 kept=$CRK_CACHE/apt/$1-$2/kept tmp deb
 
 	shift 3
 	tmp=$(mktemp -d -p "$CRK_CACHE") || return
-	mkdir -p "$tmp/partial"
+	mkdir -p "$tmp/partial" "$kept"
 	(
+		# apt leaves out what is there and has the right size; the rest of what is kept is not wanted
+		private_apt "$suite" "$arch" apt-get -qq -y -o "Dir::Cache::archives=$tmp" --print-uris install "$@" |
+			awk '{ print $2 }' | while read -r deb; do
+			[ ! -e "$kept/$deb" ] || ln "$kept/$deb" "$tmp/"
+		done
 		private_apt "$suite" "$arch" quietly "download of $* and what they need" \
 			apt-get -q -y -o "Dir::Cache::archives=$tmp" --download-only install "$@" || exit
-		for deb in "$tmp"/*.deb; do
+		cd "$tmp" || exit
+		for deb in *.deb; do
 			unpack "$deb" "$dir" || exit
+			rm -f "$kept/${deb%%_*}"_*
+			ln -f "$deb" "$kept/" || exit
 		done
 	) || { rm -rf "$tmp"; return 1; }
 	rm -rf "$tmp"
@@ -423,13 +431,14 @@ need_kernel()
 
 # --- the guest's own tools ---------------------------------------------------
 
-make_init()
+# make_tool NAME OUT [CROSS]
+make_tool()
 {
-	local src=$CRK_VM/init.c out=$1
+	local name=$1 out=$2 cross=${3-}
 
 	[ ! -e "$out" ] || return 0
 	mkdir -p "${out%/*}"
-	quietly "build of init.c" "${VM_CROSS}gcc" -static -Os -Wall -o "$out.new" "$src" || return
+	quietly "build of $name.c" "${cross}gcc" -static -Os -Wall -o "$out.new" "$CRK_VM/$name.c" || return
 	mv "$out.new" "$out"
 }
 
@@ -437,7 +446,14 @@ make_init()
 need_init()
 {
 	INIT=$CRK_CACHE/tools/init-$1-$(sha1sum <"$CRK_VM/init.c" | cut -c1-10)
-	[ -e "$INIT" ] || with_lock "init-$1" make_init "$INIT"
+	[ -e "$INIT" ] || with_lock "init-$1" make_tool init "$INIT" "$VM_CROSS"
+}
+
+# need_tsc: sets TSC, the program that tells how fast this machine's time stamp counter is
+need_tsc()
+{
+	TSC=$CRK_CACHE/tools/tsc-$(sha1sum <"$CRK_VM/tsc.c" | cut -c1-10)
+	[ -e "$TSC" ] || with_lock tsc make_tool tsc "$TSC"
 }
 
 make_busybox()
@@ -578,6 +594,31 @@ finish_debian()
 	as_root ldconfig -r "$dir"
 }
 
+# packages_of [ARCH]: those of debian.packages that are marked as ARCH's, or those without a mark
+packages_of()
+{
+	awk -v arch="${1-}" '{ sub("#.*", ""); for (i = 1; i <= NF; i++) { split($i, p, ":"); if (p[2] == arch) print p[1] } }' \
+		"$CRK_VM/debian.packages"
+}
+
+# Programs of i386 beside those of amd64: they go to /opt/i386/bin, their libraries where they belong.  What both have,
+# such as scripts, is amd64's.
+add_i386()
+{
+	local dir=$1 tmp=$1.i386
+
+	need_apt bookworm i386 || return
+	usr_merge "$tmp"
+	# shellcheck disable=SC2046	# a list
+	fetch_all bookworm i386 "$tmp" $(packages_of i386) || return
+	mkdir -p "$dir/opt/i386"
+	cp -a "$tmp/usr/bin" "$dir/opt/i386/" || return
+	find "$dir/opt/i386/bin" -type f -exec grep -lIZ '^#!' {} + | xargs -0r rm
+	find "$dir/opt/i386/bin" -xtype l -delete
+	(cd "$tmp" && find etc usr \( -path '*i386-linux-gnu*' -o -name ld-linux.so.2 \) ! -path '*/gconv/*' |
+		as_root cpio -pdm --quiet "$dir")
+}
+
 make_rootfs()
 {
 	local arch=$1 image=$2 deb dir
@@ -592,8 +633,8 @@ make_rootfs()
 	mkdir -p "$dir/root"
 	usr_merge "$dir/root"
 	# shellcheck disable=SC2046	# a list
-	fetch_all bookworm "$deb" "$dir/root" $(sed 's/#.*//' "$CRK_VM/debian.packages" | tr -s ' \t' '\n' |
-		grep -v -x -F "${VM_NOT_PACKAGED:-#}") || return
+	fetch_all bookworm "$deb" "$dir/root" $(packages_of | grep -v -x -F "${VM_NOT_PACKAGED:-#}") || return
+	[ "$arch" != x86_64 ] || add_i386 "$dir/root" || return
 	finish_debian "$dir/root" || return
 	pack_image "$dir/root" "$dir/image" || return
 	mv "$dir/image" "$image"
@@ -606,7 +647,8 @@ need_rootfs()
 	local id
 
 	use_arch "$1"
-	id=$(sed -n '/^finish_debian/,/^}/p' "${BASH_SOURCE[0]}" | cat - "$CRK_VM/debian.packages" | sha1sum | cut -c1-10)
+	id=$(sed -n -e '/^add_i386/,/^}/p' -e '/^finish_debian/,/^}/p' "${BASH_SOURCE[0]}" |
+		cat - "$CRK_VM/debian.packages" | sha1sum | cut -c1-10)
 	ROOTFS=$CRK_CACHE/rootfs/debian-$1-$id.ext4
 	[ -e "$ROOTFS" ] || with_lock "rootfs-$1" make_rootfs "$1" "$ROOTFS"
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=900 abi=x86_64,arm
+# crk-test: rootfs=debian timeout=900 abi=x86_64,arm busy
 #
 # kill -9 of crkhelper at points spread over its whole run: after a dump that was killed the job goes on, unchanged;
 # after a restore that was killed nothing of it is left.
@@ -27,12 +27,23 @@ left()
 	pgrep -lx crkhelper
 }
 
-frozen() { grep -q 'frozen 1' "/sys/fs/cgroup/$1/cgroup.events"; }
+groups() { echo /sys/fs/cgroup/*/ /sys/fs/cgroup/*/*/; }
+
+# until nobody holds the job of GROUP frozen, or two seconds
+thawed()
+{
+	local tries
+	for tries in $(seq 100); do
+		: "$tries"
+		[[ "$(<"/sys/fs/cgroup/$1/cgroup.events")" == *"frozen 1"* ]] || break
+		sleep 0.02
+	done
+}
 
 echo "TAP version 13"
 echo "1..3"
 
-job_start killed 16
+job_start killed 8
 crkhelper dump -g killed -D images -R >log 2>&1 </dev/null || { result 1 "a dump to measure"; exit 1; }
 rm -rf images
 start=$(now_us)
@@ -42,7 +53,7 @@ rm -rf images
 bad=0 hit=0
 for i in $(seq 0 $((points - 1))); do
 	run_killed $((span * i / points)) crkhelper dump -g killed -D images -R && hit=$((hit + 1))
-	for tries in $(seq 100); do : "$tries"; frozen killed || break; sleep 0.02; done
+	thawed killed
 	if ! job_runs killed; then
 		echo "# killed after $((span * i / points)) us of $span: the job does not run"
 		bad=1
@@ -57,7 +68,7 @@ result $bad "kill -9 of dump at $points points leaves the job running"
 bad=0
 for i in $(seq 0 9); do
 	run_killed $((span * i / 10)) crkhelper dump -t "$pid" -D images -R
-	for tries in $(seq 100); do : "$tries"; frozen killed || break; sleep 0.02; done
+	thawed killed
 	job_runs killed || bad=1
 	rm -rf images
 done
@@ -70,8 +81,8 @@ start=$(now_us)
 crkhelper restore -D images -g killed -d >log 2>&1 </dev/null || { result 1 "a restore to measure"; exit 1; }
 span=$(($(now_us) - start))
 job_stop killed
-before_groups=$(find /sys/fs/cgroup -type d | sort)
-before_mounts=$(cat /proc/self/mounts)
+before_groups=$(groups)
+before_mounts=$(</proc/self/mounts)
 bad=0 hit=0
 for i in $(seq 0 $((points - 1))); do
 	if run_killed $((span * i / points)) crkhelper restore -D images -g killed -d; then
@@ -79,24 +90,29 @@ for i in $(seq 0 $((points - 1))); do
 	else
 		job_stop killed
 	fi
-	for tries in $(seq 150); do
+	rest=
+	for tries in $(seq 100); do
 		: "$tries"
-		[ "$(left)" ] || break
-		sleep 0.02
-	done
-	if [ "$(left)" ]; then
+		rest=$(left)
+		[ "$rest" ] || break
 		# the kill may have come after the start: then the job runs whole
-		if job_runs killed; then job_stop killed; continue; fi
-		echo "# killed after $((span * i / points)) us of $span: left behind: $(left | tr '\n' ' ')"
+		if job_runs killed 5 >/dev/null; then
+			job_stop killed
+			rest=
+			break
+		fi
+	done
+	if [ "$rest" ]; then
+		echo "# killed after $((span * i / points)) us of $span: left behind: ${rest//$'\n'/, }"
 		bad=1
 		break
 	fi
-	if [ "$(find /sys/fs/cgroup -type d | sort)" != "$before_groups" ]; then
+	if [ "$(groups)" != "$before_groups" ]; then
 		echo "# killed after $((span * i / points)) us: a cgroup was left behind"
 		bad=1
 		break
 	fi
-	[ "$(cat /proc/self/mounts)" = "$before_mounts" ] || { echo "# a mount was left behind"; bad=1; break; }
+	[ "$(</proc/self/mounts)" = "$before_mounts" ] || { echo "# a mount was left behind"; bad=1; break; }
 done
 echo "# $hit of $points kills came before the end of the restore"
 [ $hit -ge $((points / 3)) ] || bad=1

@@ -175,24 +175,24 @@ TEST_F(frz, close_thaws)
 /* the opener dies, a child still has the device open: the death of the opener counts */
 TEST_F(frz, killed_opener_thaws)
 {
-	pid_t pid = task_start(self->cgroup, spin, NULL), helper;
+	pid_t pid = task_start(self->cgroup, spin, NULL), helper, child;
 	int ready[2], i;
-	char c;
 
 	ASSERT_EQ(0, pipe(ready));
 	helper = fork();
 	if (!helper) {
 		freeze(self->cgroup);
-		if (!fork()) {
+		child = fork();
+		if (!child) {
 			prctl(PR_SET_PDEATHSIG, 0);
 			sleep(60);
 			_exit(0);
 		}
-		if (write(ready[1], "r", 1) != 1)
+		if (write(ready[1], &child, sizeof(child)) != sizeof(child))
 			_exit(1);
 		pause();
 	}
-	ASSERT_EQ(1, read(ready[0], &c, 1));
+	ASSERT_EQ((int)sizeof(child), read(ready[0], &child, sizeof(child)));
 	EXPECT_TRUE(cgroup_frozen(self->cgroup));
 	kill(helper, SIGKILL);
 	waitpid(helper, NULL, 0);
@@ -200,6 +200,7 @@ TEST_F(frz, killed_opener_thaws)
 		usleep(10000);
 	EXPECT_FALSE(cgroup_frozen(self->cgroup));
 	EXPECT_TRUE(runs(pid));
+	kill(child, SIGKILL);
 	close(ready[0]);
 	close(ready[1]);
 }
@@ -308,8 +309,9 @@ TEST_F(frz, frozen_below)
 	cgroup_freeze(below, true);
 	while (!cgroup_frozen(below))
 		usleep(1000);
-	cpu = task_cpu_ns(pid);
+	/* the kernel says "frozen" before the last task has left its CPU; a job waits for that */
 	FREEZE(0, .cgroup_fd = self->dir);
+	cpu = task_cpu_ns(pid);
 	VERIFY(0, "");
 	THAW(0);
 	EXPECT_TRUE(runs(other));

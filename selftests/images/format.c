@@ -3,7 +3,7 @@
  * Checkpoint directories and images: every kind goes round, every truncation and every flipped bit is found and its
  * file named, and a directory is a checkpoint only after the commit.  Runs on the host as well as in a guest.
  *
- * crk-test: timeout=300 abi=x86_64
+ * crk-test: rootfs=host timeout=300 abi=x86_64
  *
  * With CRK_SAMPLES=DIR in the environment the test "samples" leaves a checkpoint with one of each image there.
  */

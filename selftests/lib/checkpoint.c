@@ -388,48 +388,29 @@ static int crkhelper(struct trip *t, const char *verb, const char *args, const c
 	return 0;
 }
 
-/* crit reads all that is CRIU's: one interpreter for all images, since its start takes longer than the work */
-static const char crit_all[] =
-	"import sys, glob, os, re\n"
-	"from pycriu import cli, images\n"
-	"d = sys.argv[1]\n"
-	"def zombie(pid):\n"
-	"    core = images.load(open('%s/core-%s.img' % (d, pid), 'rb'))\n"
-	"    return core['entries'][0]['tc']['task_state'] == 3\n"
-	"def crit(*a):\n"
-	"    sys.argv = ['crit'] + list(a)\n"
-	"    try:\n"
-	"        cli.main()\n"
-	"    except BaseException as e:\n"
-	/* a zombie has no memory and no files: crit ends there, with CRIU's own images too */
-	"        m = re.search('/(mm|ids|fs)-([0-9]+).img$', str(getattr(e, 'filename', '')))\n"
-	"        if m and zombie(m[2]):\n"
-	"            return\n"
-	"        if not (isinstance(e, SystemExit) and not e.code):\n"
-	"            sys.stderr.write('crit %s: %r %s\\n' % (' '.join(a), e, getattr(e, 'filename', '')))\n"
-	"            os._exit(1)\n"
-	"for f in sorted(glob.glob(d + '/*.img')):\n"
-	"    b = os.path.basename(f)\n"
-	"    if not b.startswith(('pages-', 'crk-')):\n"
-	"        crit('decode', '-i', f, '-o', '/dev/null')\n"
-	"for w in 'ps', 'mems', 'fds':\n"
-	"    crit('x', d, w)\n";
-
-static int crit_reads(struct trip *t)
+/* for crit, which reads them on the host (runner/crit.py): all but the contents of memory */
+static int images_keep(struct trip *t)
 {
-	char images[128], log[128], *text;
-	int status;
+	const char *all = getenv("CRK_IMAGES");
+	char images[128], from[512], to[512], dir[256];
+	const struct dirent *de;
+	DIR *d;
 
-	if (getenv("CRK_NO_CRIT") || system("command -v crit >/dev/null 2>&1"))
+	if (!all)
 		return 0;
+	snprintf(dir, sizeof(dir), "%s/%s.XXXXXX", all, program_invocation_short_name);
 	snprintf(images, sizeof(images), "%s/img.%d", t->dir, t->nr_dumps);
-	snprintf(log, sizeof(log), "%s/crit.log", t->dir);
-	status = run((char *[]){ "python3", "-c", (char *)crit_all, images, NULL }, log);
-	if (!status)
-		return 0;
-	text = slurp(log);
-	return failed(t, "crit cannot read the images: %s", text && strlen(text) > 3000 ?
-		      text + strlen(text) - 3000 : text);
+	d = opendir(images);
+	if (!d || !mkdtemp(dir))
+		return failed(t, "cannot keep %s in %s: %s", images, dir, strerror(errno));
+	while ((de = readdir(d))) {
+		snprintf(from, sizeof(from), "%s/%s", images, de->d_name);
+		snprintf(to, sizeof(to), "%s/%s", dir, de->d_name);
+		if (*de->d_name != '.' && strncmp(de->d_name, "pages-", 6) && link(from, to))
+			return failed(t, "cannot keep %s: %s", from, strerror(errno));
+	}
+	closedir(d);
+	return 0;
 }
 
 static int dump(struct trip *t, bool leave_running)
@@ -441,7 +422,7 @@ static int dump(struct trip *t, bool leave_running)
 	if (ret || t->s->refused)
 		return ret;
 	if (t->nr_dumps == 1)
-		ret = crit_reads(t);
+		ret = images_keep(t);
 	return ret ?: leave_running ? ret : wait_empty(t);
 }
 

@@ -15,7 +15,7 @@
  *
  * It runs twice, each time in a new process, session, cgroup and empty directory, with /dev/null as fds 0 to 2: first
  * every checkpoint_here() is a dump that leaves it running, then each is a dump that ends it, a restore, and both once
- * more.  Between dump and restore nothing of it exists.  Where crit is on PATH it must read the images.
+ * more.  Between dump and restore nothing of it exists.  With $CRK_IMAGES images are kept there, for crit.
  */
 #ifndef _CHECKPOINT_H
 #define _CHECKPOINT_H

@@ -251,6 +251,23 @@ int freeze(const char *cgroup)
 	return fd;
 }
 
+struct crk_task *tasks_get(int fd, unsigned int *nr)
+{
+	CMD(crk_tasks, cmd, .entry_size = sizeof(struct crk_task));
+	struct crk_task *tasks;
+
+	if (device_call(fd, CRK_IOC_TASKS, &cmd))
+		return NULL;
+	tasks = calloc(cmd.out_nr + 1, sizeof(*tasks));
+	memset(tasks, 0xcc, (cmd.out_nr + 1) * sizeof(*tasks));
+	cmd.nr = cmd.out_nr;
+	cmd.tasks_uptr = (uintptr_t)tasks;
+	if (device_call(fd, CRK_IOC_TASKS, &cmd))
+		return NULL;
+	*nr = cmd.out_nr;
+	return tasks;
+}
+
 struct capture capture_get(int fd, pid_t tid)
 {
 	size_t size = 64 << 20;

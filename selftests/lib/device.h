@@ -43,6 +43,9 @@ long long task_cpu_ns(pid_t pid);		/* user time and system time */
 /* freezes @cgroup and gives the device; exits with the log when that fails */
 int freeze(const char *cgroup);
 
+/* the threads of a frozen cgroup and one entry that was not written, malloc'ed; NULL if the call fails */
+struct crk_task *tasks_get(int fd, unsigned int *nr);
+
 /* all records of a frozen cgroup, or of the thread @tid */
 struct capture {
 	uint8_t *buf;

@@ -44,16 +44,16 @@ job_start()
 	pid=$((10#$pid))
 }
 
-# does the job of GROUP count, in both threads, with its pid?
+# job_runs GROUP [TRIES]: does it count, in both threads, with its pid?  Starts no process but to wait: it is asked often
 job_runs()
 {
 	local a b c a2 b2 c2 tries
 	[ -s "count.$1" ] || return 1
 	read -r a b c <"count.$1"
-	for tries in $(seq 200); do
+	for tries in $(seq "${2:-200}"); do
 		: "$tries"
 		read -r a2 b2 c2 <"count.$1"
-		[ "$a2" != BAD ] && [ "$c" = "$c2" ] && [ "$a2" != "$a" ] && [ "$b2" != "$b" ] && ! grep -q BAD "count.$1" && return 0
+		[[ "$a2" != BAD && "$c" = "$c2" && "$a2" != "$a" && "$b2" != "$b" && "$(<"count.$1")" != *BAD* ]] && return 0
 		sleep 0.02
 	done
 	echo "# count.$1: $a $b $c, then $a2 $b2 $c2"
@@ -65,7 +65,7 @@ job_gone()
 	local tries
 	for tries in $(seq 200); do
 		: "$tries"
-		[ -s "/sys/fs/cgroup/$1/cgroup.procs" ] || [ "$(cat "/sys/fs/cgroup/$1/cgroup.procs" 2>/dev/null)" ] || return 0
+		[ "$(cat "/sys/fs/cgroup/$1/cgroup.procs" 2>/dev/null)" ] || return 0
 		sleep 0.02
 	done
 	return 1

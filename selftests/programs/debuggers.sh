@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=600 abi=x86_64,arm
+# crk-test: rootfs=debian timeout=600
 #
-# Debuggers at work, dumped with what they debug (requirement 2.4), and what is debugged from outside.
+# Debuggers at work, dumped with what they debug (requirement 2.4), and what is debugged from outside.  What they debug is
+# of 32 bit in the i686 build; the debuggers are of 64.
 
 # shellcheck disable=SC2016	# what gdb and a shell of the job expand
 
@@ -16,6 +17,7 @@ echo "1..7"
 
 stepper=$here/payload/stepper
 export stepper
+bits=$(file -b "$stepper" | sed 's/^ELF \([0-9]*\)-bit.*/\1/')
 
 # wait_for TEXT FILE: for a minute at most
 wait_for()
@@ -60,6 +62,22 @@ stop()
 	cd ..
 }
 
+# gdb_at_step NAME COMMANDS REGEX TEXT...: gdb gets its program to a breakpoint at step() by COMMANDS, is dumped there, of
+# which crkhelper shows a line with REGEX, and goes on from it to the next; then they are left running
+gdb_at_step()
+{
+	local name=$1 commands=$2 regex=$3 bad
+	shift 3
+	run "$name" 'exec gdb -q -nx "$stepper" >out 2>&1'
+	say in "set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\n$commands\n"
+	wait_for 'Breakpoint 1[.,]' out && dump_restore "$name"
+	bad=$?
+	crkhelper show img | grep -q "$regex" || bad=1
+	say in 'printf "pc %d\\n", $pc == &step\ncontinue\nprintf "arg %d\\n", i\n'
+	wait_for 'pc 1' out && wait_for 'arg 1' out || bad=1
+	result $bad "$@"
+}
+
 # ---- strace in the tree, its program asleep in read ----
 
 run strace 'exec strace -f -o trace "$stepper" >out 2>err'
@@ -70,25 +88,20 @@ wait_for 'exited with 3' trace || bad=1
 printf 'done 10\ngot x\ngot y\n' | cmp - out || bad=1
 # the calls that the freeze interrupts are not these
 [ "$(grep -c 'read(0, "[xyq]", 1) *= 1' trace)" = 3 ] || bad=1
+# a call that only programs of 32 bit make; their read() has another number, too
+[ "$bits" = 64 ] || grep -q 'set_thread_area({' trace || bad=1
 result $bad "strace goes on printing"
 stop strace
 
 # ---- gdb in the tree, its program at a breakpoint ----
 
-run gdb 'exec gdb -q -nx "$stepper" >out 2>&1'
-say in 'set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\nbreak step\nrun\n'
-wait_for 'Breakpoint 1[.,]' out && dump_restore gdb
-bad=$?
-crkhelper show img | grep -q 'traced by [0-9]*, held at signal' || bad=1
-say in 'printf "pc %d\\n", $pc == &step\ncontinue\nprintf "arg %d\\n", $rdi\n'
-wait_for 'pc 1' out && wait_for 'arg 1' out || bad=1
-result $bad "gdb goes on from its breakpoint to the next"
+gdb_at_step gdb 'break *step\nrun' 'traced by [0-9]*, held at signal' "gdb goes on from its breakpoint to the next"
 
 dump_restore gdb
 bad=$?
-say in 'set $old = $pc\nstepi\nprintf "stepped %d\\n", $pc > $old\nfinish\nprintf "gave %d\\n", $rax\n'
+say in 'set $old = $pc\nstepi\nprintf "stepped %d\\n", $pc > $old\nfinish\nprintf "gave %d\\n", $eax\n'
 wait_for 'stepped 1' out && wait_for 'gave 2' out || bad=1
-say in 'delete\nset $rax = 9\ncontinue\n'
+say in 'delete\nset $eax = 9\ncontinue\n'
 wait_for 'done 10' out || bad=1
 say in 'q'
 wait_for 'exited with code 03' out || bad=1
@@ -98,14 +111,8 @@ stop gdb
 
 # ---- the same by a debug register of the CPU ----
 
-run hbreak 'exec gdb -q -nx "$stepper" >out 2>&1'
-say in 'set pagination off\nset confirm off\nset startup-with-shell off\nset disable-randomization off\nstarti\nhbreak step\ncontinue\n'
-wait_for 'Breakpoint 1[.,]' out && dump_restore hbreak
-bad=$?
-crkhelper show img | grep -q 'has hardware breakpoints' || bad=1
-say in 'printf "pc %d\\n", $pc == &step\ncontinue\nprintf "arg %d\\n", $rdi\n'
-wait_for 'pc 1' out && wait_for 'arg 1' out || bad=1
-result $bad "gdb goes on from a hardware breakpoint to the next"
+gdb_at_step hbreak 'starti\nhbreak *step\ncontinue' 'has hardware breakpoints' \
+	"gdb goes on from a hardware breakpoint to the next"
 stop hbreak
 
 # ---- traced from outside ----

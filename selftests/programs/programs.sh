@@ -1,17 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=1500 abi=x86_64,arm
+# crk-test: rootfs=debian timeout=1500 abi=x86_64,arm busy
 #
-# Programs that nobody here wrote, each dumped in mid-work and restored; its output must be that of an undisturbed
-# run.  A case is a job_NAME function; what it writes below $PWD/out is the result.  "In mid-work" is when its cgroup
-# has used a third of the CPU time that the undisturbed run took.
+# Programs that nobody here wrote, each dumped in mid-work and restored; its output must be that of an undisturbed run.
 
 # shellcheck disable=SC2317	# cases are called by name
-set -u
-
-top=$PWD/programs
-export top
+here=$(cd "${0%/*}/.." && pwd)
+# shellcheck source=selftests/payload/midwork.sh
+. "$here/payload/midwork.sh"
 
 job_xz()
 {
@@ -87,86 +84,5 @@ job_tmux()
 	tmux -S sock kill-server
 }
 
-cases=$(declare -F | sed -n 's/declare -f job_//p')
-
-run_job()
-{
-	mkdir -p "$1/out" && cd "$1" && "job_$2"
-}
-export -f run_job
-for c in $cases; do export -f "job_$c"; done
-
-cpu_usec()
-{
-	sed -n 's/usage_usec //p' "/sys/fs/cgroup/$1/cpu.stat" 2>/dev/null || echo 0
-}
-
-fail()
-{
-	failed=1
-	echo "# $*"
-	[ ! -f "$dir/log" ] || sed 's/^/# /' "$dir/log"
-	echo "not ok $nr $c"
-	crkhelper_gone
-}
-
-# nothing of a failed case may disturb the next
-crkhelper_gone()
-{
-	[ ! -e "/sys/fs/cgroup/$group/cgroup.kill" ] || echo 1 >"/sys/fs/cgroup/$group/cgroup.kill"
-	wait
-	rmdir "/sys/fs/cgroup/$group" 2>/dev/null
-}
-
-images_readable()
-{
-	[ ! "${CRK_NO_CRIT-}" ] && command -v crit >/dev/null || return 0
-	for what in ps mems fds; do
-		# crit looks for the memory of zombies too
-		if ! crit x "$1" $what >"$dir/crit" 2>&1 && ! grep -q 'FileNotFoundError.*/\(mm\|ids\|fs\)-' "$dir/crit"; then
-			sed 's/^/# crit: /' "$dir/crit"
-			return 1
-		fi
-	done
-	for img in "$1"/*.img; do
-		case $img in */crk-*|*/pages-*) continue ;; esac
-		crit decode -i "$img" >"$dir/crit" 2>&1 || { sed "s|^|# ${img##*/}: |" "$dir/crit"; return 1; }
-	done
-}
-
-one_case()
-{
-	local total used start=$SECONDS
-	dir=$top/$c group=programs-$c
-	mkdir -p "$dir"
-	# undisturbed
-	(cd / && crkhelper run -g "$group" -- bash -c "run_job $dir/a $c; grep usage_usec /sys/fs/cgroup/$group/cpu.stat") \
-		>"$dir/usage" 2>"$dir/log" </dev/null || { fail "the undisturbed run failed"; return; }
-	total=$(sed -n 's/usage_usec //p' "$dir/usage")
-	# dumped on the way
-	(cd / && exec crkhelper run -g "$group" -- bash -c "run_job $dir/b $c") >"$dir/log" 2>&1 </dev/null &
-	while used=$(cpu_usec "$group"); [ "${used:-0}" -lt $((total / 3)) ]; do
-		kill -0 $! 2>/dev/null || { fail "ended too early"; return; }
-		sleep 0.1
-	done
-	crkhelper dump -g "$group" -D "$dir/images" >>"$dir/log" 2>&1 || { fail "dump failed"; return; }
-	wait
-	images_readable "$dir/images" || { fail "crit can't read the images"; return; }
-	crkhelper restore -D "$dir/images" >>"$dir/log" 2>&1 || { fail "restore failed or the job did ($?)"; return; }
-	diff -r "$dir/a/out" "$dir/b/out" >"$dir/diff" 2>&1 || { head -5 "$dir/diff" | sed 's/^/# /'; fail "results differ"; return; }
-	echo "# $c: $((total / 1000)) ms of CPU time undisturbed, $((SECONDS - start)) s for all"
-	echo "ok $nr $c"
-	rm -rf "$dir"
-}
-
-mkdir -p "$top"
 seq 1 9000000 | head -c 64M >"$top/64M"
-[ $# = 0 ] || cases=$*
-echo "TAP version 13"
-echo "1..$(echo "$cases" | wc -w)"
-nr=0 failed=0
-for c in $cases; do
-	nr=$((nr + 1))
-	one_case
-done
-exit $failed
+run_cases "$@"

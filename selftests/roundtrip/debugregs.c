@@ -15,11 +15,9 @@
 #include <unistd.h>
 
 #include "checkpoint.h"
+#include "tracer.h"
 
 #ifdef __x86_64__
-
-#define TRAP_STATUS	(SIGTRAP << 8 | 0x7f)
-#define STOP_STATUS	(SIGSTOP << 8 | 0x7f)
 
 /* DR7 for breakpoint @nr: stops at execution, or at writes of 4 bytes */
 #define AT_EXEC(nr)	(1UL << (2 * (nr)))
@@ -39,17 +37,6 @@ __attribute__((noinline)) static void stop_here(void)
 	asm volatile("nop");
 }
 
-static long trace(long request, pid_t pid, unsigned long addr, unsigned long data)
-{
-	long ret;
-
-	errno = 0;
-	ret = syscall(SYS_ptrace, request, pid, addr, data);
-	if (ret < 0)
-		subject_fail(__FILE__, __LINE__, "ptrace", errno);
-	return ret;
-}
-
 static void debugreg_set(pid_t pid, int nr, unsigned long value)
 {
 	trace(PTRACE_POKEUSER, pid, offsetof(struct user, u_debugreg[nr]), value);
@@ -63,38 +50,15 @@ static unsigned long debugreg(pid_t pid, int nr)
 	return value;
 }
 
-static void must_wait(pid_t pid, int want)
-{
-	int status;
-
-	MUST_EQ(waitpid(pid, &status, __WALL), pid);
-	MUST_EQ(status, want);
-}
-
 /* it runs into breakpoint @nr */
 static void must_hit(pid_t pid, int nr)
 {
 	siginfo_t info;
 
-	must_wait(pid, TRAP_STATUS);
+	must_wait(pid, SIGNAL_STATUS(SIGTRAP));
 	trace(PTRACE_GETSIGINFO, pid, 0, (unsigned long)&info);
 	MUST_EQ(info.si_code, TRAP_HWBKPT);
 	MUST_EQ(debugreg(pid, 6) & 0xf, 1 << nr);
-}
-
-/* a child that runs @body when it is let go */
-static pid_t tracee_of(void (*body)(void))
-{
-	pid_t pid = fork_child();
-
-	if (!pid) {
-		trace(PTRACE_TRACEME, 0, 0, 0);
-		raise(SIGSTOP);
-		body();
-		_exit(0);
-	}
-	must_wait(pid, STOP_STATUS);
-	return pid;
 }
 
 static unsigned long ip_of(pid_t pid)
@@ -116,7 +80,7 @@ static void write_on_go(void)
 
 ROUNDTRIP(watchpoint)
 {
-	pid_t pid = tracee_of(write_on_go);
+	pid_t pid = tracee_held(NULL, write_on_go);
 	long word;
 
 	debugreg_set(pid, 2, (unsigned long)&watched);
@@ -147,7 +111,7 @@ static void run_twice(void)
 /* held there: the tracer has been told, but has not looked yet */
 ROUNDTRIP(held_at_breakpoint)
 {
-	pid_t pid = tracee_of(run_twice);
+	pid_t pid = tracee_held(NULL, run_twice);
 
 	debugreg_set(pid, 0, (unsigned long)stop_here);
 	debugreg_set(pid, 3, (unsigned long)&watched);
@@ -172,7 +136,7 @@ ROUNDTRIP(held_at_breakpoint)
 /* an address that is not in use yet */
 ROUNDTRIP(switched_off)
 {
-	pid_t pid = tracee_of(write_on_go);
+	pid_t pid = tracee_held(NULL, write_on_go);
 
 	debugreg_set(pid, 1, (unsigned long)&watched);
 	checkpoint_here();
@@ -203,7 +167,7 @@ static void catch_on_go(void)
 /* nobody traces it any more: it gets the signal itself */
 ROUNDTRIP(left_behind)
 {
-	pid_t pid = tracee_of(catch_on_go);
+	pid_t pid = tracee_held(NULL, catch_on_go);
 
 	debugreg_set(pid, 0, (unsigned long)&watched);
 	debugreg_set(pid, 7, AT_WRITE(0));
@@ -250,7 +214,7 @@ ROUNDTRIP(of_one_thread)
 	MUST_EQ(read(tid_pipe[0], &tid, sizeof(tid)), sizeof(tid));
 	trace(PTRACE_SEIZE, tid, 0, 0);
 	trace(PTRACE_INTERRUPT, tid, 0, 0);
-	must_wait(tid, PTRACE_EVENT_STOP << 16 | TRAP_STATUS);
+	must_wait(tid, STOP_STATUS(SIGTRAP));
 	debugreg_set(tid, 0, (unsigned long)&watched);
 	debugreg_set(tid, 7, AT_WRITE(0));
 	trace(PTRACE_CONT, tid, 0, 0);

@@ -40,20 +40,20 @@ ROUNDTRIP(other_root)
 {
 	pid_t pid;
 
-	MUST(!mkdir("root", 0755) && !mkdir("root/sub", 0755));
+	MUST(!mkdir("jail", 0755) && !mkdir("jail/sub", 0755));
 	pid = fork_child();
 	if (!pid) {
-		MUST(!chdir("root/sub") && !chroot(".."));
+		MUST(!chdir("jail/sub") && !chroot(".."));
 		MUST_EQ(close(creat("/in", 0600)), 0);
 		while (access("/restored", F_OK))
 			nap();
-		_exit(access("../sub/../restored", F_OK) || !access("/root", F_OK));
+		_exit(access("../sub/../restored", F_OK) || !access("/proc", F_OK));
 	}
-	WAIT_FOR(!access("root/in", F_OK));
+	WAIT_FOR(!access("jail/in", F_OK));
 	checkpoint_here();
-	MUST(strstr(link_text("/proc/%d/root", pid), "/root"));
-	MUST(strstr(link_text("/proc/%d/cwd", pid), "/root/sub"));
-	MUST_EQ(close(creat("root/restored", 0600)), 0);
+	MUST(strstr(link_text("/proc/%d/root", pid), "/jail"));
+	MUST(strstr(link_text("/proc/%d/cwd", pid), "/jail/sub"));
+	MUST_EQ(close(creat("jail/restored", 0600)), 0);
 	reap(pid);
 }
 

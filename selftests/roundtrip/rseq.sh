@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=1500
+# crk-test: rootfs=debian timeout=1500 busy
 #
 # Threads inside restartable sequences (requirements 5.3, 5.5, 5.9): dumped there again and again, they come out by their
 # abort handler, in the restored copy and in one that was left running, and nothing that others have stored is lost.

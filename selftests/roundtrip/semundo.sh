@@ -11,7 +11,7 @@ here=$(cd "${0%/*}/.." && pwd)
 . "$here/payload/job.sh"
 
 echo "TAP version 13"
-echo "1..8"
+echo "1..9"
 
 # value: of the semaphore
 value() { perl -e 'print semctl(shift, 0, 12, 0)+0, "\n"' "$id"; }
@@ -30,6 +30,8 @@ pid=$(cat /sys/fs/cgroup/holder/cgroup.procs)
 
 crkhelper dump -g holder -D img >log 2>&1 </dev/null && [ "$(value)" = 2 ]
 result $? "the end of the dump gives back"
+crkhelper show img >log && grep -q 'semaphore adjustments' log
+result $? "show tells that it holds one"
 
 nobody() { [ ! -e "/proc/$pid" ] && [ ! -s /sys/fs/cgroup/holder/cgroup.procs ]; }
 add -1

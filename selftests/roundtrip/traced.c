@@ -16,10 +16,7 @@
 #include <unistd.h>
 
 #include "checkpoint.h"
-
-#define SYSCALL_STATUS	((SIGTRAP | 0x80) << 8 | 0x7f)
-#define EVENT_STATUS(event)	((event) << 16 | SIGTRAP << 8 | 0x7f)
-#define SIGNAL_STATUS(sig)	((sig) << 8 | 0x7f)
+#include "tracer.h"
 
 static volatile sig_atomic_t nr_sigchld, nr_usr1;
 
@@ -38,38 +35,16 @@ static void on_usr1(int sig)
 	nr_usr1++;
 }
 
-static long trace(long request, pid_t pid, unsigned long addr, unsigned long data)
+static void catch_usr1(void)
 {
-	long ret;
-
-	errno = 0;
-	ret = syscall(SYS_ptrace, request, pid, addr, data);
-	if (ret < 0)
-		subject_fail(__FILE__, __LINE__, "ptrace", errno);
-	return ret;
-}
-
-static void must_wait(pid_t pid, int want)
-{
-	int status;
-
-	MUST_EQ(waitpid(pid, &status, __WALL), pid);
-	MUST_EQ(status, want);
+	signal(SIGUSR1, on_usr1);
 }
 
 /* a tracee that runs @body after its tracer has attached with @options and let it go from there by @request */
 static pid_t tracee_of(void (*body)(void), unsigned long options, long request)
 {
-	pid_t pid = fork_child();
+	pid_t pid = tracee_held(catch_usr1, body);
 
-	if (!pid) {
-		trace(PTRACE_TRACEME, 0, 0, 0);
-		signal(SIGUSR1, on_usr1);
-		raise(SIGSTOP);
-		body();
-		_exit(0);
-	}
-	must_wait(pid, SIGNAL_STATUS(SIGSTOP));
 	trace(PTRACE_SETOPTIONS, pid, 0, options | PTRACE_O_TRACESYSGOOD);
 	trace(request, pid, 0, 0);
 	return pid;
@@ -569,8 +544,6 @@ static pid_t seized(void)
 	trace(PTRACE_SEIZE, pid, 0, 0);
 	return pid;
 }
-
-#define STOP_STATUS(sig)	(PTRACE_EVENT_STOP << 16 | (sig) << 8 | 0x7f)
 
 ROUNDTRIP(interrupted)
 {

@@ -60,11 +60,11 @@ guest --share "$tmp/share:/mnt/s" -- sh -c 'cat /mnt/s/a; echo from guest >/mnt/
 check "a share can be read" says out '^from host$'
 check "a share can be written" cmp -s "$tmp/share/b" <(echo from guest)
 
-mkdir -p "$tmp/root/bin"
-cp "$(command -v busybox)" "$tmp/root/bin/"
-guest --rootfs "$tmp/root" -- busybox sh -c 'busybox touch /x && busybox ls /'
+mkdir -p "$tmp/tree/bin"
+cp "$(command -v busybox)" "$tmp/tree/bin/"
+guest --rootfs "$tmp/tree" -- busybox sh -c 'busybox touch /x && busybox ls /'
 check "a directory as root file system" says out '^x$'
-check "a directory stays as it is" [ ! -e "$tmp/root/x" ]
+check "a directory stays as it is" [ ! -e "$tmp/tree/x" ]
 
 "$top/scripts/guest" --rootfs minimal -- crkhelper check >"$tmp/out" 2>"$tmp/err"
 status=$?
@@ -89,6 +89,11 @@ kill -TERM $pid
 wait $pid
 status=$?
 check "SIGTERM ends it" status_is 143
+# a process of its size takes a while to go
+for _ in $(seq 50); do
+	[ -e "/proc/${qemu:-self}" ] || break
+	sleep 0.1
+done
 check "SIGTERM ends QEMU" [ ! -e "/proc/${qemu:-self}" ]
 echo "1..$n"
 [ $bad = 0 ]

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Tests, on the host, that what was dumped on one kernel goes on on another: programs that live in the vDSO, of 64 and 32
-# bit and x32, on all pairs of kernels.  Each kernel is booted twice: to dump all, and to restore the images of all.
+# bit and x32, on all pairs of kernels.  Each kernel is booted twice: to dump all, and to restore the images of all.  Every
+# second of these uses a 32-bit crkhelper, so that images of one are restored by the other.
 # Requirements 3.3, 3.4, 4.13, 4.14.  Prints TAP.
 #
 # usage: check-kernels.sh [KERNEL]...
@@ -98,15 +99,30 @@ for from in /kernels/run/*; do
 done
 END
 
-# guest KERNEL SCRIPT: its output, and what else it had to say as comments
+# in a guest that has no x32: the image is refused, and nothing was made of it
+cat >"$tmp/refuse.sh" <<'END'
+cd "/kernels/run/$1/x32" || exit 1
+crkhelper restore -D "$PWD/1" 2>err >&2
+status=$?
+sed 's/^/# /' err
+result="not ok"
+if [ $status = 1 ] && grep -q 'x32 tasks are switched off: boot with syscall.x32=y' err && [ ! -e /sys/fs/cgroup/x32 ] &&
+   ! pgrep -x x32; then
+	result=ok
+fi
+echo "$result x32 on a kernel without"
+END
+
+# guest KERNEL HELPER SCRIPT [OPTION]...: its output, and what else it had to say as comments
 guest()
 {
-	local ret
+	local ret kernel=$1 helper=$2 script=$3
 
-	"$top/scripts/guest" -k "$1" --append syscall.x32=y --timeout 900 --share "$tmp:/kernels" -- \
-		sh "/kernels/$2.sh" "$1" "$times" "${programs[@]}" 2>"$tmp/err"
+	shift 3
+	"$top/scripts/guest" -k "$kernel" --helper "$helper" "$@" --timeout 900 --share "$tmp:/kernels" -- \
+		sh "/kernels/$script.sh" "$kernel" "$times" "${programs[@]}" 2>"$tmp/err"
 	ret=$?
-	[ $ret = 0 ] || sed "s/^/# $1: /" "$tmp/err"
+	[ $ret = 0 ] || sed "s/^/# $kernel: /" "$tmp/err"
 	return $ret
 }
 
@@ -123,11 +139,13 @@ expect()
 	fi
 }
 
-for kernel in "${kernels[@]}"; do
-	guest "$kernel" dump | sed 's/^/# /'
+helpers=(i686 x86_64)
+for i in "${!kernels[@]}"; do
+	guest "${kernels[$i]}" "${helpers[i % 2]}" dump --append syscall.x32=y | sed 's/^/# /'
 done
-for kernel in "${kernels[@]}"; do
-	guest "$kernel" restore >"$tmp/out"
+for i in "${!kernels[@]}"; do
+	kernel=${kernels[$i]}
+	guest "$kernel" "${helpers[(i + 1) % 2]}" restore --append syscall.x32=y >"$tmp/out"
 	grep '^#' "$tmp/out"
 	for p in "${all[@]}"; do
 		for from in "${kernels[@]}"; do
@@ -136,5 +154,8 @@ for kernel in "${kernels[@]}"; do
 		expect "$p, $kernel as if it were another"
 	done
 done
+guest "${kernels[-1]}" x86_64 refuse >"$tmp/out"
+grep '^#' "$tmp/out"
+expect "x32 on a kernel without"
 echo "1..$n"
 exit $bad

@@ -1,280 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * CRK_IOC_TASKS and CRK_IOC_CAPTURE: what threads and processes are found to be, against what they made of themselves.
- * Expects the records of 64-bit tasks.
+ * CRK_IOC_TASKS and CRK_IOC_CAPTURE: what processes are found to be, their signals, timers and address spaces, against
+ * what they made of themselves.  Expects the records of 64-bit tasks.
  *
  * crk-test: abi=x86_64
  */
-#include <elf.h>
 #include <fcntl.h>
-#include <linux/futex.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
 #include <sys/auxv.h>
-#include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/user.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "device.h"
 #include "kselftest_harness.h"
-
-#define SEC 1000000000LL
-
-/* ---- memory that the test and its target share ---- */
-
-enum { MAX_THREADS = 1100 };
-
-struct shared {
-	int nr;				/* threads that are there */
-	pid_t tid[MAX_THREADS];
-	pid_t child;
-	unsigned long addr[8];
-	int id[8];
-};
-
-static struct shared *shared;
-
-static void shared_make(void)
-{
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-}
-
-static void thread_here(int i)
-{
-	shared->tid[i] = gettid();
-	__atomic_add_fetch(&shared->nr, 1, __ATOMIC_SEQ_CST);
-}
-
-/* ---- threads asleep in all kinds of calls ---- */
-
-struct sleeper {
-	const char *name;
-	void *(*fn)(void *i);
-	int nr;
-	unsigned int kind;		/* CRK_SYSCALL_* */
-	unsigned int abi;
-	unsigned int restart;		/* CRK_RESTART_* */
-	unsigned int flags;		/* of the restart block */
-	long long remaining;		/* 0: no time */
-};
-
-static int pipe_fd[2];
-static int epoll_fd;
-static unsigned int futex_word = 7;
-static struct timespec *low_ts;		/* below 4 GiB */
-static struct timespec remains;
-
-static void *in_nanosleep(void *i)
-{
-	struct timespec ts = { 1000, 0 };
-
-	thread_here((long)i);
-	syscall(SYS_nanosleep, &ts, &remains);
-	return NULL;
-}
-
-static void *in_clock_boottime(void *i)
-{
-	struct timespec ts = { 2000, 0 };
-
-	thread_here((long)i);
-	syscall(SYS_clock_nanosleep, CLOCK_BOOTTIME, 0, &ts, NULL);
-	return NULL;
-}
-
-static void *in_clock_abs(void *i)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += 1000;
-	thread_here((long)i);
-	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
-	return NULL;
-}
-
-static void *in_clock_cpu(void *i)
-{
-	struct timespec ts = { 3000, 0 };
-
-	thread_here((long)i);
-	syscall(SYS_clock_nanosleep, CLOCK_PROCESS_CPUTIME_ID, 0, &ts, NULL);
-	return NULL;
-}
-
-static void *in_poll(void *i)
-{
-	struct pollfd p = { pipe_fd[0], POLLIN };
-
-	thread_here((long)i);
-	syscall(SYS_poll, &p, 1, 1000000);
-	return NULL;
-}
-
-static void *in_poll_forever(void *i)
-{
-	struct pollfd p = { pipe_fd[0], POLLIN };
-
-	thread_here((long)i);
-	syscall(SYS_poll, &p, 1, -1);
-	return NULL;
-}
-
-static void *in_ppoll(void *i)
-{
-	struct pollfd p = { pipe_fd[0], POLLIN };
-	struct timespec ts = { 1000, 0 };
-	unsigned long mask = 1UL << (SIGUSR2 - 1);
-
-	thread_here((long)i);
-	syscall(SYS_ppoll, &p, 1, &ts, &mask, sizeof(mask));
-	return NULL;
-}
-
-static void *in_futex(void *i)
-{
-	struct timespec ts = { 1000, 0 };
-
-	thread_here((long)i);
-	syscall(SYS_futex, &futex_word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 7, &ts, NULL, 0);
-	return NULL;
-}
-
-static void *in_futex_shared(void *i)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	ts.tv_sec += 1000;
-	thread_here((long)i);
-	syscall(SYS_futex, &futex_word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 7, &ts, NULL, 0x5a);
-	return NULL;
-}
-
-static void *in_futex_forever(void *i)
-{
-	thread_here((long)i);
-	syscall(SYS_futex, &futex_word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 7, NULL, NULL, 0);
-	return NULL;
-}
-
-static void *in_pause(void *i)
-{
-	thread_here((long)i);
-	pause();
-	return NULL;
-}
-
-static void *in_read(void *i)
-{
-	char c;
-
-	thread_here((long)i);
-	if (read(pipe_fd[0], &c, 1))
-		return NULL;
-	return NULL;
-}
-
-static void *in_epoll(void *i)
-{
-	struct epoll_event ev;
-
-	thread_here((long)i);
-	syscall(SYS_epoll_wait, epoll_fd, &ev, 1, -1);
-	return NULL;
-}
-
-static void *in_sigtimedwait(void *i)
-{
-	unsigned long set = 1UL << (SIGUSR2 - 1);
-
-	thread_here((long)i);
-	syscall(SYS_rt_sigtimedwait, &set, NULL, NULL, sizeof(set));
-	return NULL;
-}
-
-static void *in_user_mode(void *i)
-{
-	thread_here((long)i);
-	for (;;)
-		;
-	return NULL;
-}
-
-#ifdef __x86_64__
-static long int80(long nr, long a, long b)
-{
-	long ret;
-
-	asm volatile("int $0x80" : "=a"(ret) : "a"(nr), "b"(a), "c"(b) : "memory", "r8", "r9", "r10", "r11");
-	return ret;
-}
-
-static void *in_int80_nanosleep(void *i)
-{
-	int *ts = (int *)low_ts;
-
-	ts[0] = 1000;
-	ts[1] = 0;
-	thread_here((long)i);
-	int80(162, (long)ts, (long)ts);
-	return NULL;
-}
-#endif
-
-static const struct sleeper sleepers[] = {
-	{ "nanosleep", in_nanosleep, SYS_nanosleep, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_NANOSLEEP,
-	  CRK_RESTART_HAS_TIME | CRK_RESTART_WANT_REM, 1000 * SEC },
-	{ "clock_nanosleep boottime", in_clock_boottime, SYS_clock_nanosleep, CRK_SYSCALL_BLOCK, 0,
-	  CRK_RESTART_NANOSLEEP, CRK_RESTART_HAS_TIME, 2000 * SEC },
-	{ "clock_nanosleep abs", in_clock_abs, SYS_clock_nanosleep, CRK_SYSCALL_NOHAND },
-	{ "clock_nanosleep cpu", in_clock_cpu, SYS_clock_nanosleep, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_CPU_NANOSLEEP,
-	  CRK_RESTART_HAS_TIME, 3000 * SEC },
-	{ "poll", in_poll, SYS_poll, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_POLL, CRK_RESTART_HAS_TIME, 1000 * SEC },
-	{ "poll forever", in_poll_forever, SYS_poll, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_POLL },
-	{ "ppoll", in_ppoll, SYS_ppoll, CRK_SYSCALL_NOHAND },
-	{ "futex", in_futex, SYS_futex, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_FUTEX, CRK_RESTART_HAS_TIME, 1000 * SEC },
-	{ "futex shared", in_futex_shared, SYS_futex, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_FUTEX,
-	  CRK_RESTART_HAS_TIME | CRK_RESTART_FUTEX_SHARED | CRK_RESTART_FUTEX_REALTIME, 1000 * SEC },
-	{ "futex forever", in_futex_forever, SYS_futex, CRK_SYSCALL_RESTART },
-	{ "pause", in_pause, SYS_pause, CRK_SYSCALL_NOHAND },
-	{ "read", in_read, SYS_read, CRK_SYSCALL_RESTART },
-	{ "epoll_wait", in_epoll, SYS_epoll_wait, CRK_SYSCALL_EINTR },
-	{ "rt_sigtimedwait", in_sigtimedwait, SYS_rt_sigtimedwait, CRK_SYSCALL_EINTR },
-	{ "user mode", in_user_mode, -1, CRK_SYSCALL_NONE },
-#ifdef __x86_64__
-	{ "int80 nanosleep", in_int80_nanosleep, 162, CRK_SYSCALL_BLOCK, CRK_ABI_COMPAT, CRK_RESTART_NANOSLEEP,
-	  CRK_RESTART_HAS_TIME | CRK_RESTART_WANT_REM | CRK_RESTART_COMPAT_TIME, 1000 * SEC },
-#endif
-};
-#define NR_SLEEPERS ((int)(sizeof(sleepers) / sizeof(sleepers[0])))
-
-static void sleep_all(void *arg)
-{
-	pthread_t t;
-	long i;
-
-	if (pipe(pipe_fd))
-		_exit(1);
-	epoll_fd = epoll_create1(0);
-	low_ts = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	for (i = 0; i < NR_SLEEPERS; i++)
-		if (pthread_create(&t, NULL, sleepers[i].fn, (void *)i))
-			_exit(1);
-	while (__atomic_load_n(&shared->nr, __ATOMIC_SEQ_CST) < NR_SLEEPERS)
-		usleep(1000);
-	task_ready();
-	pause();
-}
+#include "target.h"
 
 FIXTURE(cap) {
 	char *cgroup;
@@ -293,148 +35,6 @@ FIXTURE_TEARDOWN(cap)
 {
 	close(self->dev);
 	cgroup_remove(self->cgroup);
-}
-
-/* is @a within a minute below @b? */
-static bool soon(long long a, long long b)
-{
-	return a <= b && a > b - 60 * SEC;
-}
-
-TEST_F(cap, interrupted_calls)
-{
-	const struct sleeper *s;
-	int i;
-
-	task_start(self->cgroup, sleep_all, NULL);
-	usleep(300000);		/* they sleep now; one that doesn't yet fails the test, not the kernel */
-	self->dev = freeze(self->cgroup);
-	self->c = capture_get(self->dev, 0);
-	for (i = 0; i < NR_SLEEPERS; i++) {
-		struct crk_rec_thread *t = record(&self->c, shared->tid[i], CRK_REC_THREAD, NULL);
-
-		s = &sleepers[i];
-		ASSERT_NE(NULL, t) TH_LOG("%s", s->name);
-		EXPECT_EQ(s->kind, t->syscall) TH_LOG("%s", s->name);
-		EXPECT_EQ(s->nr, t->syscall_nr) TH_LOG("%s", s->name);
-		EXPECT_EQ(s->abi, t->syscall_abi) TH_LOG("%s", s->name);
-		EXPECT_EQ(s->restart, t->restart.kind) TH_LOG("%s", s->name);
-		EXPECT_EQ(s->flags, t->restart.flags) TH_LOG("%s", s->name);
-		if (s->remaining)
-			EXPECT_TRUE(soon(t->restart.remaining_ns, s->remaining))
-				TH_LOG("%s: %lld ns", s->name, (long long)t->restart.remaining_ns);
-		EXPECT_NE(NULL, record(&self->c, shared->tid[i], CRK_REC_REGSET, NULL));
-		EXPECT_NE(NULL, record(&self->c, shared->tid[i], CRK_REC_CREDS, NULL));
-		if (s->fn == in_ppoll) {
-			EXPECT_TRUE(t->flags & CRK_THREAD_RESTORE_MASK);
-			EXPECT_EQ(1UL << (SIGUSR2 - 1), t->blocked);
-			EXPECT_EQ(0, t->saved_mask);
-		}
-	}
-	capture_put(&self->c);
-}
-
-/* ---- registers and thread state ---- */
-
-static char altstack[65536];
-
-static void fill_registers(void *arg)
-{
-	stack_t ss = { .ss_sp = altstack, .ss_size = sizeof(altstack) };
-	sigset_t set;
-
-	sigaltstack(&ss, NULL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGRTMIN + 3);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	shared->addr[0] = (unsigned long)altstack;
-	prctl(PR_SET_NAME, "registers");
-	task_ready();
-#ifdef __x86_64__
-	asm volatile("mov $0x1122334455667788, %%rbx\n"
-		     "mov $0x99aabbccddeeff00, %%r12\n"
-		     "movq %%rbx, %%xmm7\n"
-		     "1: jmp 1b" ::: "rbx", "r12", "xmm7");
-#elif defined(__i386__)
-	asm volatile("mov $0x11223344, %%ebx\n"
-		     "mov $0x99aabbcc, %%esi\n"
-		     "movd %%ebx, %%xmm7\n"
-		     "1: jmp 1b" ::: "ebx", "esi");
-#endif
-	for (;;)
-		;
-}
-
-TEST_F(cap, registers)
-{
-	pid_t pid = task_start(self->cgroup, fill_registers, NULL);
-	struct crk_rec_regset *r;
-	struct crk_rec_thread *t;
-	struct crk_rec_task *task;
-	unsigned long seen = 0;
-
-	usleep(100000);
-	self->dev = freeze(self->cgroup);
-	self->c = capture_get(self->dev, pid);
-	task = record(&self->c, pid, CRK_REC_TASK, NULL);
-	ASSERT_NE(NULL, task);
-	EXPECT_EQ(pid, task->tgid);
-	EXPECT_TRUE(task->flags & CRK_TASK_LEADER);
-	for (r = NULL; (r = record(&self->c, pid, CRK_REC_REGSET, r));) {
-		EXPECT_LE(r->len + sizeof(*r), r->rec.size);
-#ifdef __x86_64__
-		struct user_regs_struct *regs = (void *)r->data;
-
-		EXPECT_EQ(EM_X86_64, task->machine);
-		if (r->note == NT_PRSTATUS) {
-			EXPECT_EQ(sizeof(*regs), r->len);
-			EXPECT_EQ(0x1122334455667788, regs->rbx);
-			EXPECT_EQ(0x99aabbccddeeff00, regs->r12);
-			EXPECT_EQ(-1, regs->orig_rax);
-			seen |= 1;
-		}
-		if (r->note == NT_X86_XSTATE) {
-			EXPECT_EQ(0x1122334455667788, *(unsigned long *)(r->data + 160 + 7 * 16));
-			seen |= 2;
-		}
-#elif defined(__i386__)
-		struct user_regs_struct *regs = (void *)r->data;
-
-		EXPECT_EQ(EM_386, task->machine);
-		if (r->note == NT_PRSTATUS) {
-			EXPECT_EQ(sizeof(*regs), r->len);
-			EXPECT_EQ(0x11223344, regs->ebx);
-			EXPECT_EQ(0x99aabbccU, regs->esi);
-			EXPECT_EQ(-1, regs->orig_eax);
-			seen |= 1;
-		}
-		if (r->note == NT_X86_XSTATE) {
-			EXPECT_EQ(0x11223344, *(unsigned int *)(r->data + 160 + 7 * 16));
-			seen |= 2;
-		}
-#endif
-	}
-#if defined(__x86_64__) || defined(__i386__)
-	EXPECT_EQ(3, seen);
-#endif
-	t = record(&self->c, pid, CRK_REC_THREAD, NULL);
-	ASSERT_NE(NULL, t);
-	EXPECT_EQ(CRK_SYSCALL_NONE, t->syscall);
-	EXPECT_EQ(-1, t->syscall_nr);
-	EXPECT_EQ(shared->addr[0], t->altstack_sp);
-	EXPECT_EQ(sizeof(altstack), t->altstack_size);
-	EXPECT_EQ((1UL << (SIGUSR1 - 1)) | (1UL << (SIGRTMIN + 2)), t->blocked);
-	EXPECT_STREQ("registers", (char *)t->comm);
-	EXPECT_EQ(50000, t->timer_slack_ns);
-	EXPECT_NE(0, t->robust_list);
-	EXPECT_LT(0, t->utime_ns + t->stime_ns);
-	if (t->rseq) {
-		EXPECT_EQ(0x53053053, t->rseq_sig);
-		EXPECT_EQ(32, t->rseq_len);
-		EXPECT_EQ(1, t->rseq_version);
-	}
-	capture_put(&self->c);
 }
 
 /* ---- signals ---- */
@@ -733,14 +333,6 @@ TEST_F(cap, mm)
 
 /* ---- tasks ---- */
 
-static void *idle_thread(void *arg)
-{
-	thread_here((long)arg);
-	for (;;)
-		pause();
-	return NULL;
-}
-
 static void family(void *arg)
 {
 	pid_t child;
@@ -759,23 +351,6 @@ static void family(void *arg)
 	task_ready();
 	for (;;)
 		pause();
-}
-
-static struct crk_task *tasks_get(int dev, unsigned int *nr)
-{
-	CMD(crk_tasks, cmd, .entry_size = sizeof(struct crk_task));
-	struct crk_task *tasks;
-
-	if (device_call(dev, CRK_IOC_TASKS, &cmd))
-		return NULL;
-	tasks = calloc(cmd.out_nr + 1, sizeof(*tasks));
-	memset(tasks, 0xcc, (cmd.out_nr + 1) * sizeof(*tasks));
-	cmd.nr = cmd.out_nr;
-	cmd.tasks_uptr = (uintptr_t)tasks;
-	if (device_call(dev, CRK_IOC_TASKS, &cmd))
-		return NULL;
-	*nr = cmd.out_nr;
-	return tasks;
 }
 
 TEST_F(cap, tasks)
@@ -798,7 +373,7 @@ TEST_F(cap, tasks)
 	EXPECT_EQ(1, t[0].nr_levels);
 	EXPECT_EQ(pid, t[0].ns_tid[0]);
 	EXPECT_EQ(0, t[0].ns_tid[1]);
-	EXPECT_STREQ("capture", (char *)t[0].comm);
+	EXPECT_STREQ("processes", (char *)t[0].comm);
 	EXPECT_EQ(shared->tid[0], t[1].tid);
 	EXPECT_EQ(pid, t[1].tgid);
 	EXPECT_EQ(0, t[1].flags);
@@ -905,116 +480,7 @@ TEST_F(cap, vfork)
 	free(tasks);
 }
 
-static void many_calls(void *arg)
-{
-	task_ready();
-	for (;;)
-		getppid();
-}
-
-TEST_F(cap, traced_at_entry)
-{
-	pid_t pid = task_start(self->cgroup, many_calls, NULL);
-	struct crk_rec_thread *t;
-	struct crk_rec_task *task;
-	int status;
-
-	usleep(100000);		/* on from task_ready(), into the loop */
-
-	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD));
-	ASSERT_EQ(0, ptrace(PTRACE_INTERRUPT, pid, 0, 0));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	ASSERT_EQ(0, ptrace(PTRACE_SYSCALL, pid, 0, 0));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	self->dev = freeze(self->cgroup);
-	self->c = capture_get(self->dev, 0);
-	task = record(&self->c, pid, CRK_REC_TASK, NULL);
-	t = record(&self->c, pid, CRK_REC_THREAD, NULL);
-	ASSERT_NE(NULL, t);
-	EXPECT_TRUE(task->flags & CRK_TASK_TRACED);
-	EXPECT_EQ(CRK_SYSCALL_ENTRY, t->syscall);
-	EXPECT_EQ(SYS_getppid, t->syscall_nr);
-	capture_put(&self->c);
-	close(self->dev);
-	self->dev = -1;
-
-	ASSERT_EQ(0, ptrace(PTRACE_SYSCALL, pid, 0, 0));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	self->dev = freeze(self->cgroup);
-	self->c = capture_get(self->dev, 0);
-	t = record(&self->c, pid, CRK_REC_THREAD, NULL);
-	ASSERT_NE(NULL, t);
-	EXPECT_EQ(CRK_SYSCALL_DONE, t->syscall);
-	capture_put(&self->c);
-}
-
 /* ---- the call itself ---- */
-
-static void many_threads(void *arg)
-{
-	pthread_attr_t attr;
-	pthread_t t;
-	long i;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, 65536);
-	for (i = 0; i < 1000; i++)
-		if (pthread_create(&t, &attr, idle_thread, (void *)i))
-			_exit(1);
-	while (__atomic_load_n(&shared->nr, __ATOMIC_SEQ_CST) < 1000)
-		usleep(1000);
-	task_ready();
-	for (;;)
-		pause();
-}
-
-static double seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
-TEST_F(cap, many_threads)
-{
-	static char buf[1 << 20];
-	unsigned int nr = 0, calls = 0;
-	struct crk_rec_task *r;
-	struct crk_task *t;
-	double t0, t1, t2;
-	unsigned int n;
-	size_t pos;
-
-	task_start(self->cgroup, many_threads, NULL);
-	t0 = seconds();
-	self->dev = freeze(self->cgroup);
-	t1 = seconds();
-	self->c = capture_get(self->dev, 0);
-	t2 = seconds();
-	TH_LOG("1001 threads: frozen in %.1f ms, captured in %.1f ms, %zu bytes", (t1 - t0) * 1e3, (t2 - t1) * 1e3,
-	       self->c.len);
-	for (r = NULL; (r = record(&self->c, 0, CRK_REC_TASK, r));)
-		nr++;
-	EXPECT_EQ(1001, nr);
-	t = tasks_get(self->dev, &nr);
-	EXPECT_EQ(1001, nr);
-	free(t);
-	/* piece by piece it is the same */
-	{
-		CMD(crk_capture, cmd, .buf_uptr = (uintptr_t)buf, .buf_len = sizeof(buf));
-
-		for (pos = 0; cmd.cursor != CRK_CURSOR_END; pos += cmd.out_len, calls++) {
-			ASSERT_EQ(0, device_call(self->dev, CRK_IOC_CAPTURE, &cmd));
-			ASSERT_LE(pos + cmd.out_len, self->c.len);
-			n = ((struct crk_rec_task *)buf)->tid;
-			EXPECT_EQ(((struct crk_rec_task *)(self->c.buf + pos))->tid, n);
-		}
-		EXPECT_EQ(self->c.len, pos);
-		EXPECT_LT(1, calls);
-	}
-	capture_put(&self->c);
-}
 
 TEST_F(cap, errors)
 {
