@@ -236,6 +236,7 @@ struct crk_rst {
 	int cgroup_fd;			/* where the restored tasks go */
 	struct crk_rcgroup *cgroups;	/* empty if the images say nothing of them */
 	size_t nr_cgroups;
+	bool births_killed;		/* tasks can't be born in these cgroups: they have to go there */
 	struct crk_rproc *procs;	/* parents before children */
 	size_t nr_procs;
 	size_t nr_tasks;		/* threads that will park */
