@@ -276,7 +276,7 @@ static int vdso_run(struct crk_prog *prog, struct crk_step *step)
 
 static int shmat_check(struct crk_prog *prog, struct crk_step *step)
 {
-	if (step->op.arg > INT_MAX || !(step->op.prot & PROT_READ) || step->op.addr % SHMLBA)
+	if (step->op.arg > INT_MAX || !(step->op.prot & PROT_READ))
 		return crk_step_err(prog, step, -EINVAL, "segment %llu, protection %u", step->op.arg, step->op.prot);
 	return 0;
 }

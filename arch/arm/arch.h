@@ -9,6 +9,7 @@
 
 #include <linux/binfmts.h>
 #include <linux/hw_breakpoint.h>
+#include <linux/shm.h>
 
 #include <asm/elf.h>
 
@@ -37,7 +38,7 @@
 	NEED(arch_setup_additional_pages, "CONFIG_MMU",	"restore: signal trampolines and the vDSO") \
 	NEED(arch_ptrace,	"CONFIG_MMU",		"restore: hardware breakpoints")	\
 	CRK_BREAKPOINT_SYMBOLS(NEED)								\
-	WANT(sys_shmat,		"CONFIG_SYSVIPC",	"restore of SysV shared memory")
+	WANT(do_shmat,		"CONFIG_SYSVIPC",	"restore of SysV shared memory")
 
 CRK_ARCH_SYMBOLS(CRK_SYMBOL_DECLARE_CALL, CRK_SYMBOL_DECLARE_CALL)
 

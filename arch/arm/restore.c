@@ -252,8 +252,14 @@ long crk_arm_sys_mlockall(int flags)
 
 long crk_arm_sys_shmat(int shmid, unsigned long addr, int flags)
 {
-	/* its result is an address, which may look negative */
-	return crk_have(sys_shmat) ? crk_call(sys_shmat)(shmid, (char __user *)addr, flags) : -EOPNOTSUPP;
+	unsigned long ret_addr;
+	long ret;
+
+	if (!crk_have(do_shmat))
+		return -EOPNOTSUPP;
+	/* shmat(2) finds any page by itself, but takes only multiples of SHMLBA, even where caches need none */
+	ret = crk_call(do_shmat)(shmid, (char __user *)addr, flags, &ret_addr, PAGE_SIZE);
+	return ret ?: ret_addr;
 }
 
 long crk_arm_sys_prctl(int option, unsigned long a2, unsigned long a3, unsigned long a4, unsigned long a5)
