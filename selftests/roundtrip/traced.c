@@ -88,6 +88,7 @@ static void checkpoint_held(pid_t pid)
 {
 	struct sigaction sa = { .sa_sigaction = on_sigchld, .sa_flags = SA_SIGINFO | SA_RESTART };
 	struct view before, after;
+	size_t i;
 	int told;
 
 	held = pid;
@@ -99,7 +100,8 @@ static void checkpoint_held(pid_t pid)
 	MUST_EQ(nr_sigchld, told);
 	must_be_traced(pid);
 	view_get(pid, &after);
-	MUST(!memcmp(&before.regs, &after.regs, sizeof(before.regs)));
+	for (i = 0; i < sizeof(before.regs) / sizeof(long); i++)
+		MUST_EQ(((const long *)&after.regs)[i], ((const long *)&before.regs)[i]);
 	MUST(!memcmp(&before.info, &after.info, sizeof(before.info)));
 	MUST(!memcmp(&before.call, &after.call, sizeof(before.call)));
 	MUST_EQ(before.message, after.message);
@@ -181,7 +183,12 @@ ROUNDTRIP(others_pending)
 	must_wait(pid, SIGNAL_STATUS(SIGUSR2));
 	MUST(!kill(pid, SIGHUP));
 	MUST(!syscall(SYS_tgkill, pid, pid, SIGTERM));
+#ifdef __arm__		/* its call has ended already when it is held again: arch/arm/README */
+	checkpoint_here();
+	must_be_traced(pid);
+#else
 	checkpoint_held(pid);
+#endif
 	trace(PTRACE_CONT, pid, 0, SIGUSR2);
 	for (; waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status); nr++)
 		trace(PTRACE_CONT, pid, 0, WSTOPSIG(status));
@@ -326,7 +333,7 @@ AT_SYSCALL(syscall_exit)
 }
 
 /* the freeze interrupts the call, and so the tracer sees it end and begin again */
-ROUNDTRIP(asleep_in_syscall)
+AT_SYSCALL(asleep_in_syscall)
 {
 	pid_t pid = tracee_at_read();
 	struct view v;
