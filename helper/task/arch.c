@@ -31,7 +31,7 @@ static int arch_dump(struct crk_dump *d, struct crk_dproc *p, CrkTaskEntry *te, 
 static int program_check(struct crk_rst *r, const struct crk_rproc *p)
 {
 	const struct crk_host_abi *a;
-	struct crk_info info;
+	struct crk_info info = {};
 	int ret;
 
 	if (!p->task || !p->task->has_program_abi)
