@@ -372,9 +372,8 @@ int crk_cgroups_make(struct crk_rst *r)
 	for (i = 0; i < r->nr_cgroups && !ret; i++)
 		if (r->cgroups[i].made || !i)
 			ret = controllers_enable(r, &r->cgroups[i]);
-	r->births_killed = birth_kills(r->cgroup_fd);
-	for (i = 0; i < r->nr_cgroups && !r->births_killed; i++)
-		r->births_killed = birth_kills(r->cgroups[i].fd);
+	/* a kill counts for those below too, some of which have no place for processes */
+	r->births_killed = !ret && birth_kills(r->cgroup_fd);
 	return ret;
 }
 
