@@ -15,7 +15,7 @@ help:
 	@echo 'make module     crk.ko for KDIR= (default: the running kernel)'
 	@echo 'make helper     helper/crkhelper'
 	@echo 'make install    both, and the man page; PREFIX= DESTDIR='
-	@echo 'make demo       set up a guest, checkpoint and restore a program in it'
+	@echo 'make demo       set up a guest, checkpoint and restore a program in it; ARCH=arm: on ARM'
 	@echo 'make check      build for every kernel of scripts/kernels.list and run all tests in guests'
 	@echo 'make lint       scripts/check.sh: style and static checks, a minute'
 	@echo 'make bench      measure, beside CRIU'
@@ -39,7 +39,7 @@ clean:
 	$(MAKE) -C selftests clean
 
 demo:
-	scripts/demo
+	scripts/demo $(if $(ARCH),-a $(ARCH))
 
 check:
 	scripts/check-all

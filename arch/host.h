@@ -10,14 +10,32 @@
 #include "mem/elf.h"
 
 /**
+ * struct crk_host_abi - an ABI of system calls besides the native one, which a kernel may have
+ * @abi: CRK_ABI_*
+ * @feature: CRK_FEAT_*
+ * @name: for messages
+ * @programs: what can't be restored without it
+ * @off: the module has it, but calls fail: why
+ * @call: getpid() by it, in a process that may die of it; its result
+ */
+struct crk_host_abi {
+	uint32_t abi;
+	uint64_t feature;
+	const char *name, *programs, *off;
+	long (*call)(void);
+};
+
+/**
  * struct crk_host_ops - the helper's side of an architecture
  * @name: as uname(2) calls it
+ * @march: CORE_ENTRY__MARCH__* of its core images
  * @owns: are threads with this e_machine this architecture's?
  * @core_fill: registers of a thread's records into the thread info of @core, allocated for free_unpacked(), as CRIU
  *	keeps them: an interrupted system call is about to begin again, or has ended with EINTR
+ * @thread_refusal: why a thread of these records can't be restored anywhere; NULL: it can, and if there is no such member
  * @cpu_flags: words of /proc/cpuinfo's "flags" or "Features" that programs choose their instructions by, NULL at the end
- * @call_by: getpid() by a CRK_ABI_* other than the helper's own, in a process that may die of it; its result; NULL
- *	if the helper cannot make such calls
+ * @abis: see there; the last one has no name
+ * @program_abi: CRK_ABI_* by which a program calls the kernel, of the first @len bytes of its file.  NULL: all by the native one
  * @thread_check: can a thread of these records get here what @thread_set gives it?  Before anything is created; 0, or
  *	negative errno and what it is in @what.  NULL: there is nothing
  * @thread_set: the calling thread sets for itself what CRK_REC_ARCH has and the module leaves to it; with @leader, what
@@ -28,6 +46,7 @@
  * @info_pid: where a siginfo_t of the kernel's own ABI has the pid of who sent the signal
  * @timer_info: where such a siginfo_t of a POSIX timer has its overrun and the kernel's link to the timer, ints both
  * @clone_thread: clone3() of a thread that runs @fn(@arg) on the stack in @args; its tid or negative errno
+ * @trampolines: name of a page of signal trampolines that comes with a vDSO, different in every boot; NULL: none
  * @vdso_kind: CRK_VDSO_* of a vDSO with this ELF header; negative: not one of this architecture's
  * @vdso_redirect: changes in @text, the code of an old vDSO, what @sym is at @from in the process, so that who calls it is
  *	where @to is.  -ERANGE: that is too far away
@@ -35,12 +54,16 @@
  */
 struct crk_host_ops {
 	const char *name;
+	CoreEntry__March march;
 	bool (*owns)(uint32_t machine);
 	int (*core_fill)(CoreEntry *core, const struct crk_rec *recs, size_t len);
+	const char *(*thread_refusal)(const struct crk_rec *recs, size_t len);
 	const char *const *cpu_flags;
-	long (*call_by)(uint32_t abi);
+	const struct crk_host_abi *abis;
+	uint32_t (*program_abi)(const void *head, size_t len);
 	int (*thread_check)(const struct crk_rec *recs, size_t len, const char **what);
 	int (*thread_set)(const struct crk_rec *recs, size_t len, bool leader, const char **what);
+	const char *trampolines;
 	int (*vdso_kind)(unsigned int machine, bool is64);
 	int (*vdso_redirect)(uint8_t *text, const struct crk_elf_symbol *sym, uint64_t from, uint64_t to);
 	uint64_t (*pc_get)(const struct crk_rec *recs, size_t len);
@@ -55,11 +78,13 @@ struct crk_host_ops {
 	long (*clone_thread)(void *args, size_t size, void (*fn)(void *), void *arg);
 };
 
-extern const struct crk_host_ops crk_host_x86;
+extern const struct crk_host_ops crk_host_arm, crk_host_x86;
 
 /* of the machine that the helper runs on */
 #if defined(__x86_64__) || defined(__i386__)
 #define crk_host	(&crk_host_x86)
+#elif defined(__arm__)
+#define crk_host	(&crk_host_arm)
 #else
 #error "crk: this architecture has no arch/<name>/user.c yet"
 #endif

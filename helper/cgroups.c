@@ -8,8 +8,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "dump.h"
 #include "restore.h"
@@ -340,6 +343,25 @@ static int controllers_enable(struct crk_rst *r, const struct crk_rcgroup *c)
 	return 0;
 }
 
+/*
+ * Is who is born there killed at once?  The kernel compares how often the cgroups of parent and child were killed, since
+ * b69bb476dee9 ("cgroup: fix race between fork and cgroup.kill") (v6.14, also 6.1.129), as if the child came from there.
+ */
+static bool birth_kills(int cgroup_fd)
+{
+	struct clone_args args = {
+		.flags = CLONE_INTO_CGROUP,
+		.cgroup = cgroup_fd,
+		.exit_signal = SIGCHLD,
+	};
+	pid_t pid = crk_clone3(&args, sizeof(args));
+	int status;
+
+	if (!pid)
+		_exit(0);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status);
+}
+
 int crk_cgroups_make(struct crk_rst *r)
 {
 	size_t i;
@@ -350,6 +372,8 @@ int crk_cgroups_make(struct crk_rst *r)
 	for (i = 0; i < r->nr_cgroups && !ret; i++)
 		if (r->cgroups[i].made || !i)
 			ret = controllers_enable(r, &r->cgroups[i]);
+	/* a kill counts for those below too, some of which have no place for processes */
+	r->births_killed = !ret && birth_kills(r->cgroup_fd);
 	return ret;
 }
 
@@ -379,15 +403,31 @@ static int cgroup_fd_of(const struct crk_rst *r, const struct crk_rproc *p, size
 	return c ? c->fd : r->cgroup_fd;
 }
 
-void crk_cgroups_birth(const struct crk_rst *r, const struct crk_rproc *p, size_t thread, struct clone_args *args)
+/* -1: inherited */
+static int other_cgroup_fd(const struct crk_rst *r, const struct crk_rproc *p, size_t thread)
 {
 	int fd = cgroup_fd_of(r, p, thread);
+	bool inherited = thread ? fd == cgroup_fd_of(r, p, 0) : p->parent && fd == cgroup_fd_of(r, p->parent, 0);
 
-	/* inherited */
-	if (thread ? fd == cgroup_fd_of(r, p, 0) : p->parent && fd == cgroup_fd_of(r, p->parent, 0))
+	return inherited ? -1 : fd;
+}
+
+void crk_cgroups_birth(const struct crk_rst *r, const struct crk_rproc *p, size_t thread, struct clone_args *args)
+{
+	int fd = r->births_killed ? -1 : other_cgroup_fd(r, p, thread);
+
+	if (fd < 0)
 		return;
 	args->flags |= CLONE_INTO_CGROUP;
 	args->cgroup = fd;
+}
+
+int crk_cgroups_enter(const struct crk_rst *r, const struct crk_rproc *p, size_t thread)
+{
+	int fd = r->births_killed ? other_cgroup_fd(r, p, thread) : -1;
+	int ret = fd < 0 ? 0 : write_file_at(fd, thread ? "cgroup.threads" : "cgroup.procs", "0");
+
+	return ret ? crk_err(ret, "pid %d: cannot go to its cgroup", p->pid) : 0;
 }
 
 static int file_restore(struct crk_rst *r, const struct crk_rcgroup *c, const CrkCgroupFile *file)

@@ -399,6 +399,8 @@ static int traced_adjust(struct crk_dump *d, const struct crk_dproc *p)
 /* the vDSO, whole and with its data, or no part of it */
 static const char *special_refusal(const struct crk_rec_mm *mm, const struct crk_vma *v)
 {
+	if (crk_host->trampolines && !strcmp((const char *)v->name, crk_host->trampolines))
+		return mm->vdso ? NULL : "signal trampolines without a vDSO";
 	if (strncmp((const char *)v->name, "[vvar", 5) && strcmp((const char *)v->name, "[vdso]"))
 		return "made by the kernel";
 	if (!mm->vvar || v->start < mm->vvar || v->end > mm->vvar + mm->vdso_len)
@@ -441,6 +443,19 @@ static int refuse_mappings(const struct crk_dproc *p)
 	return 0;
 }
 
+static int refuse_state(const struct crk_dproc *p)
+{
+	const char *why;
+	size_t i;
+
+	for (i = 0; i < p->nr_threads && crk_host->thread_refusal; i++) {
+		why = p->recs[i] ? crk_host->thread_refusal(p->recs[i], p->recs_len[i]) : NULL;
+		if (why)
+			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: %s", p->pid, COMM(p), p->leader[i].tid, why);
+	}
+	return 0;
+}
+
 int crk_collect_capture(struct crk_dump *d)
 {
 	struct crk_dproc *p;
@@ -453,6 +468,7 @@ int crk_collect_capture(struct crk_dump *d)
 		if (p->zombie)
 			continue;
 		err = refuse_vfork(d, p);
+		err = err ?: refuse_state(p);
 		err = err ?: traced_adjust(d, p);
 		if (!err)
 			err = crk_dev_vmas(d->dev, p->live->tid, &p->vmas, &p->nr_vmas);

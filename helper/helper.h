@@ -236,6 +236,7 @@ struct crk_rst {
 	int cgroup_fd;			/* where the restored tasks go */
 	struct crk_rcgroup *cgroups;	/* empty if the images say nothing of them */
 	size_t nr_cgroups;
+	bool births_killed;		/* tasks can't be born in these cgroups: they have to go there */
 	struct crk_rproc *procs;	/* parents before children */
 	size_t nr_procs;
 	size_t nr_tasks;		/* threads that will park */
@@ -330,7 +331,9 @@ int crk_cgroup_remove(const char *path);
 
 /* ---- what works here (probe.c) ---- */
 
-bool crk_abi_works(uint32_t abi);			/* calls by a CRK_ABI_*: the kernel may have them and not allow them */
+struct crk_host_abi;
+const struct crk_host_abi *crk_abi_find(uint32_t abi);	/* of this machine, by CRK_ABI_*; NULL: it has no such */
+bool crk_abi_works(const struct crk_host_abi *a);	/* the kernel may have it and not allow it */
 
 /* ---- cgroups.c ---- */
 

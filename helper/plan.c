@@ -282,22 +282,30 @@ static int check_cpu(struct crk_rst *r)
 	return -EOPNOTSUPP;
 }
 
-/* what @info's kernel lacks for a thread, as a word; the ABIs it needs besides the native one are added to @abis */
-static const char *thread_lacks(const struct crk_info *info, const struct crk_rec_task *head,
-				const struct crk_rec_thread *t, const struct crk_rec_mm *mm, uint32_t *abis)
+/* the ABIs that a thread needs, as bits */
+static uint32_t thread_abis(const struct crk_info *info, const struct crk_rec_task *head,
+			    const struct crk_rec_thread *t, const struct crk_rec_mm *mm)
 {
 	uint32_t mm_flags = mm ? mm->flags : 0;
 
-	if (head->machine != info->out_machine || t->syscall_abi == CRK_ABI_COMPAT || mm_flags & CRK_MM_COMPAT) {
-		if (!(info->out_features & CRK_FEAT_COMPAT))
-			return "32-bit tasks";
-		*abis |= 1U << CRK_ABI_COMPAT;
+	return (head->machine != info->out_machine || mm_flags & CRK_MM_COMPAT ? 1U << CRK_ABI_COMPAT : 0) |
+	       (mm_flags & CRK_MM_X32 ? 1U << CRK_ABI_X32 : 0) |
+	       (t->syscall_abi < 32 ? 1U << t->syscall_abi : 0);
+}
+
+/* what @info's kernel lacks for a thread, as words; the ABIs it needs are added to @abis */
+static const char *thread_lacks(const struct crk_info *info, const struct crk_rec_task *head,
+				const struct crk_rec_thread *t, const struct crk_rec_mm *mm, uint32_t *abis)
+{
+	uint32_t needed = thread_abis(info, head, t, mm), abi;
+
+	for (abi = CRK_ABI_NATIVE + 1; abi < 32; abi++) {
+		const struct crk_host_abi *a = needed >> abi & 1 ? crk_abi_find(abi) : NULL;
+
+		if (needed >> abi & 1 && (!a || !(info->out_features & a->feature)))
+			return a ? a->name : "ABI of its kind";
 	}
-	if (t->syscall_abi == CRK_ABI_X32 || mm_flags & CRK_MM_X32) {
-		if (!(info->out_features & CRK_FEAT_X32))
-			return "x32 tasks";
-		*abis |= 1U << CRK_ABI_X32;
-	}
+	*abis |= needed;
 	if (t->rseq && !(info->out_features & CRK_FEAT_RSEQ))
 		return "restartable sequences";
 	if (t->rseq && t->rseq_len != 32 && !(info->out_features & CRK_FEAT_RSEQ_LEN))
@@ -310,12 +318,12 @@ static const char *thread_lacks(const struct crk_info *info, const struct crk_re
 /* may be built in, and switched off by the kernel's command line */
 static int check_abis(const struct crk_rproc *p, uint32_t abis)
 {
-	if (abis & 1U << CRK_ABI_COMPAT && !crk_abi_works(CRK_ABI_COMPAT))
-		return crk_fail(-EOPNOTSUPP, "pid %d (%s): 32-bit tasks are switched off: boot with ia32_emulation=1",
-				p->pid, crk_rproc_comm(p));
-	if (abis & 1U << CRK_ABI_X32 && !crk_abi_works(CRK_ABI_X32))
-		return crk_fail(-EOPNOTSUPP, "pid %d (%s): x32 tasks are switched off: boot with syscall.x32=y", p->pid,
-				crk_rproc_comm(p));
+	const struct crk_host_abi *a;
+
+	for (a = crk_host->abis; a->name; a++)
+		if (abis >> a->abi & 1 && !crk_abi_works(a))
+			return crk_fail(-EOPNOTSUPP, "pid %d (%s): needs %s: %s", p->pid, crk_rproc_comm(p), a->name,
+					a->off);
 	return 0;
 }
 
@@ -334,6 +342,9 @@ static int check_threads(const struct crk_rproc *p, const struct crk_info *info,
 			continue;
 		if (!t)
 			return crk_fail(-EBADMSG, "crk-core-%d.img has no record of the thread", p->threads[i].tid);
+		if (!crk_host->owns(head->machine))
+			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: is of another architecture than %s", p->pid,
+					crk_rproc_comm(p), p->threads[i].tid, crk_host->name);
 		what = thread_lacks(info, head, t, mm, abis);
 		if (what)
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: this kernel has no %s", p->pid,

@@ -92,38 +92,36 @@ static int probe_rseq(const struct probe_ctx *ctx, char *why, size_t size)
 	return probe_feature(ctx, CRK_FEAT_RSEQ, why, size);
 }
 
-bool crk_abi_works(uint32_t abi)
+const struct crk_host_abi *crk_abi_find(uint32_t abi)
+{
+	const struct crk_host_abi *a;
+
+	for (a = crk_host->abis; a->name; a++)
+		if (a->abi == abi)
+			return a;
+	return NULL;
+}
+
+bool crk_abi_works(const struct crk_host_abi *a)
 {
 	pid_t pid;
 	int status;
 
-	if (!crk_host->call_by)
-		return true;
 	pid = fork();
 	if (!pid) {
 		setrlimit(RLIMIT_CORE, &(struct rlimit){});
-		_exit(crk_host->call_by(abi) == getpid() ? 0 : 1);
+		_exit(a->call() == getpid() ? 0 : 1);
 	}
 	return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
 }
 
-static int probe_compat(const struct probe_ctx *ctx, char *why, size_t size)
+static int probe_abi(const struct probe_ctx *ctx, const struct crk_host_abi *a, char *why, size_t size)
 {
-	if (!probe_feature(ctx, CRK_FEAT_COMPAT, why, size))
+	if (!probe_feature(ctx, a->feature, why, size))
 		return PROBE_NO;
-	if (crk_abi_works(CRK_ABI_COMPAT))
+	if (crk_abi_works(a))
 		return PROBE_YES;
-	snprintf(why, size, "the kernel was booted with ia32_emulation=0");
-	return PROBE_NO;
-}
-
-static int probe_x32(const struct probe_ctx *ctx, char *why, size_t size)
-{
-	if (!probe_feature(ctx, CRK_FEAT_X32, why, size))
-		return PROBE_NO;
-	if (crk_abi_works(CRK_ABI_X32))
-		return PROBE_YES;
-	snprintf(why, size, "the kernel was booted without syscall.x32=y");
+	snprintf(why, size, "%s", a->off);
 	return PROBE_NO;
 }
 
@@ -196,8 +194,6 @@ static const struct probe probes[] = {
 	{ "rseq", false, probe_rseq, "programs with restartable sequences (glibc 2.35 and newer)" },
 	{ "SysV shm attach", false, probe_shmat, "programs with SysV shared memory" },
 	{ "inotify events", false, probe_inotify, "programs with inotify events that they have not read yet" },
-	{ "32-bit tasks", false, probe_compat, "32-bit programs" },
-	{ "x32 tasks", false, probe_x32, "x32 programs" },
 	{ "timer ids", false, probe_timer_ids, "fast restore of POSIX timers with high ids" },
 	{ "names of memory", false, probe_anon_name, "names given by PR_SET_VMA_ANON_NAME" },
 };
@@ -217,6 +213,7 @@ static void print_row(const struct probe *p, int ok, const char *why, bool json,
 int crk_cmd_check(const struct crk_opts *opts)
 {
 	struct probe_ctx ctx = { .dev = -1 };
+	const struct crk_host_abi *a;
 	int failed = 0;
 	struct utsname uts;
 	size_t i;
@@ -233,6 +230,13 @@ int crk_cmd_check(const struct crk_opts *opts)
 		printf("{\n  \"kernel\": \"%s\", \"machine\": \"%s\",\n  \"checks\": [\n", uts.release, uts.machine);
 	else
 		printf("Linux %s on %s\n", uts.release, uts.machine);
+	for (a = crk_host->abis; a->name; a++) {
+		const struct probe p = { .name = a->name, .without = a->programs };
+		char why[128] = "";
+		int ok = probe_abi(&ctx, a, why, sizeof(why));
+
+		print_row(&p, ok, why, opts->json, false);
+	}
 	for (i = 0; i < ARRAY_SIZE(probes); i++) {
 		char why[128] = "";
 		int ok = probes[i].run(&ctx, why, sizeof(why));

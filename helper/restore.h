@@ -107,6 +107,7 @@ void crk_cgroups_look(struct crk_rst *r, int dir);	/* which exist below @dir; -1
 int crk_cgroups_make(struct crk_rst *r);
 struct clone_args;
 void crk_cgroups_birth(const struct crk_rst *r, const struct crk_rproc *p, size_t thread, struct clone_args *args);
+int crk_cgroups_enter(const struct crk_rst *r, const struct crk_rproc *p, size_t thread);	/* first thing after birth */
 int crk_cgroups_settings(struct crk_rst *r);	/* when all tasks are there: limits and owners of those made here */
 int crk_cgroups_freeze(struct crk_rst *r);		/* those that had been frozen on their own */
 void crk_cgroups_remove(struct crk_rst *r);		/* those made here, below that of the tree, if nobody is in them */

@@ -29,7 +29,8 @@ static void thread_main(void *arg)
 	struct thread_start *start = arg;
 	int ret;
 
-	ret = crk_props_thread(start->r, start->p, start->t);
+	ret = crk_cgroups_enter(start->r, start->p, start->t - start->p->threads);
+	ret = ret ?: crk_props_thread(start->r, start->p, start->t);
 	if (!ret)
 		ret = crk_dev_park(start->r->dev);
 	(void)ret;

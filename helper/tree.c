@@ -216,7 +216,7 @@ static void __attribute__((noreturn)) proc_main(struct crk_rst *r, struct crk_rp
 	if (__atomic_load_n(&s->abort, __ATOMIC_SEQ_CST))
 		_exit(CRK_EXIT_FAILED);
 	crk_log_fd(s->log_fd);
-	ret = proc_settle(r, p);
+	ret = crk_cgroups_enter(r, p, 0) ?: proc_settle(r, p);
 	if (!ret && (p->stand_in || p->zombie)) {
 		crk_sync_gone(alive_slot(r, p));
 		if (p->zombie)
@@ -241,7 +241,7 @@ static void sharer_main(void *arg)
 	crk_sync_born(alive_slot(r, p), getpid());
 	if (__atomic_load_n(&r->sync->abort, __ATOMIC_SEQ_CST))
 		_exit(CRK_EXIT_FAILED);
-	if (!make_session(p) && !join_group(p))
+	if (!crk_cgroups_enter(r, p, 0) && !make_session(p) && !join_group(p))
 		proc_complete(r, p);
 	crk_sync_fail(r->sync);
 	for (;;)

@@ -36,6 +36,9 @@
 /* x86's own storage of the vDSO's data gave way to the generic one (v6.15) */
 #define CRK_HAVE_ASM_VVAR_H	(!CRK_SINCE(6, 15))
 
+/* so did struct vdso_data to struct vdso_time_data */
+#define CRK_HAVE_VDSO_DATA	(!CRK_SINCE(6, 15))
+
 /* ---- linux/capability.h ---- */
 
 /* f122a08b197d ("capability: just use a 'u64' instead of a 'u32[2]' array") (v6.3) */

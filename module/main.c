@@ -268,6 +268,9 @@ static int crk_flush(struct file *file, fl_owner_t files)
 
 	if (!is_opener(job))
 		return 0;
+	/* a fork that fails closes its copies in the name of the parent */
+	if (!(current->flags & PF_EXITING) && files != current->files)
+		return 0;
 	/* at exit the table is torn down as a whole, and its entries may still be there */
 	if (current->flags & PF_EXITING || (files && !iterate_fd(files, 0, is_this_file, file)))
 		crk_job_close(job);

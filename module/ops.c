@@ -254,13 +254,15 @@ static int vdso_check(struct crk_prog *prog, struct crk_step *step)
 {
 	if (step->op.arg > CRK_VDSO_X32)
 		return crk_step_err(prog, step, -EINVAL, "kind %llu", step->op.arg);
+	if (!PAGE_ALIGNED(step->op.off) || step->op.off >= prog->mm.task_size)
+		return crk_step_err(prog, step, -EINVAL, "signal trampolines at %#llx", step->op.off);
 	return 0;
 }
 
 static int vdso_run(struct crk_prog *prog, struct crk_step *step)
 {
 	unsigned long vdso;
-	long ret = crk_arch.map_vdso(step->op.arg, step->op.addr, &vdso);
+	long ret = crk_arch.map_vdso(step->op.arg, step->op.addr, step->op.off, &vdso);
 
 	if (ret < 0)
 		return crk_step_err(prog, step, ret, "cannot map the vDSO");
@@ -274,7 +276,7 @@ static int vdso_run(struct crk_prog *prog, struct crk_step *step)
 
 static int shmat_check(struct crk_prog *prog, struct crk_step *step)
 {
-	if (step->op.arg > INT_MAX || !(step->op.prot & PROT_READ) || step->op.addr % SHMLBA)
+	if (step->op.arg > INT_MAX || !(step->op.prot & PROT_READ))
 		return crk_step_err(prog, step, -EINVAL, "segment %llu, protection %u", step->op.arg, step->op.prot);
 	return 0;
 }
@@ -347,7 +349,7 @@ static const struct step_row step_rows[] = {
 	[CRK_OP_PROTECT] = { "protect", USES_RANGE | USES_PROT, false, NULL, protect_run },
 	[CRK_OP_ADVISE] = { "advise", USES_RANGE | USES_ARG, false, advise_check, advise_run },
 	[CRK_OP_LOCK] = { "lock", USES_RANGE | USES_ARG, false, onfault_check, lock_run },
-	[CRK_OP_VDSO] = { "vdso", USES_RANGE | USES_ARG, true, vdso_check, vdso_run },
+	[CRK_OP_VDSO] = { "vdso", USES_RANGE | USES_OFF | USES_ARG, true, vdso_check, vdso_run },
 	[CRK_OP_SHMAT] = { "shmat", USES_RANGE | USES_PROT | USES_ARG, true, shmat_check, shmat_run },
 	[CRK_OP_EXE] = { "exe", USES_FD, false, exe_check, exe_run },
 	[CRK_OP_NAME] = { "name", USES_RANGE | USES_ARG, false, name_check, name_run },

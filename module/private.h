@@ -142,8 +142,15 @@ struct crk_arch_ops {
 	/* CRK_REC_ARCH records of a frozen thread, and of an address space (mmap lock not held); NULL: none */
 	int (*capture_thread)(struct task_struct *t, struct crk_out *out);
 	int (*capture_mm)(struct mm_struct *mm, struct crk_out *out);
-	/* the kernel's page at @addr of the vDSO's code, no reference taken; NULL: none.  mmap lock held; may be NULL */
+	/* the kernel's page at @addr of the vDSO's code, no reference taken; NULL: none.  mmap lock held */
 	struct page *(*vdso_page)(struct mm_struct *mm, unsigned long addr);
+	/*
+	 * current: in a call that is about to queue the work in which it waits at the gate, and at the start of that
+	 * work: can @set_finish go on from here with an interrupted system call?  It can't if a signal came in between
+	 * and the kernel has looked for such a call by then.  NULL: it always can
+	 */
+	void (*park_prepare)(void);
+	bool (*park_ok)(void);
 	/* the other way; check functions run before anything is changed */
 	int (*check_mm)(const struct crk_rec_mm *in, struct crk_log *log);
 	void (*set_mm)(struct mm_struct *mm, const struct crk_rec_mm *in);	/* mmap lock held for writing */
@@ -177,9 +184,9 @@ struct crk_arch_ops {
 	long (*sys_exit)(int code);	/* does not return; NULL or an error: it can't */
 	/*
 	 * map the vDSO of @kind so that its first mapping starts at @addr; bytes in all, its code at *@vdso_ret;
-	 * -EOPNOTSUPP: no such kind
+	 * -EOPNOTSUPP: no such kind.  @tramp: for a page of signal trampolines, if the kernel has one; 0: without
 	 */
-	long (*map_vdso)(u32 kind, unsigned long addr, unsigned long *vdso_ret);
+	long (*map_vdso)(u32 kind, unsigned long addr, unsigned long tramp, unsigned long *vdso_ret);
 };
 
 extern const struct crk_arch_ops crk_arch;	/* arch/$(SRCARCH)/kern.c */

@@ -5,6 +5,7 @@
  * order; what each record does is in ops.c, process.c and timers.c.
  */
 #include <linux/file.h>
+#include <linux/personality.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -319,11 +320,10 @@ static void program_work(struct callback_head *work)
 	int ret;
 
 	prog->log = &prog->own_log;
-	if (current->flags & PF_EXITING) {
+	if (!crk_parked_begin(p)) {
 		crk_parked_leave(p);
 		return;
 	}
-	crk_user_pointers_drop();
 	ret = prog_run(p, prog, &bad_op);
 	if (ret) {
 		crk_gate_fail(p->job->gate, current, bad_op, ret, prog->own_log.len ? prog->text : "killed");

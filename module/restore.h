@@ -207,10 +207,10 @@ struct crk_prog {
 struct crk_parked *crk_parked_create(struct crk_job *job);
 void crk_parked_destroy(struct crk_parked *p);		/* one whose work was not queued */
 int crk_parked_queue(struct crk_parked *p, task_work_func_t func);
+bool crk_parked_begin(struct crk_parked *p);
 void crk_parked_leave(struct crk_parked *p);		/* the last thing that a work function does */
 void crk_park_work(struct callback_head *work);
 void crk_parked_brings_mm(struct crk_parked *p);		/* from now on sharers count for it */
-void crk_user_pointers_drop(void);			/* current */
 
 /* gate.c; the first with gate->lock held */
 void __crk_gate_fail(struct crk_gate *gate, struct task_struct *t, u32 op, int err, const char *text);

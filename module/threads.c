@@ -175,10 +175,29 @@ void crk_parked_destroy(struct crk_parked *p)
 		fput(p->pin);
 }
 
+/*
+ * What the helper's libc registered would be written to when the task dies or is scheduled, into whatever is mapped
+ * there by then.
+ */
+static void user_pointers_drop(void)
+{
+	current->clear_child_tid = NULL;
+	crk_robust_list(current) = NULL;
+#ifdef CONFIG_COMPAT
+	crk_compat_robust_list(current) = NULL;
+#endif
+	crk_rseq_set(&(struct crk_rseq_state){}, false);
+}
+
 int crk_parked_queue(struct crk_parked *p, task_work_func_t func)
 {
 	int ret;
 
+	/* of no use any more; and a restartable sequence must not call for attention on the way, see park_ok() */
+	if (!p->queued)
+		user_pointers_drop();
+	if (!p->queued && crk_arch.park_prepare)
+		crk_arch.park_prepare();
 	init_task_work(&p->work, func);
 	p->queued = true;
 	ret = crk_call(task_work_add)(current, &p->work, TWA_RESUME);
@@ -187,23 +206,20 @@ int crk_parked_queue(struct crk_parked *p, task_work_func_t func)
 	return ret;
 }
 
+/* the first of its works; false if the gate has failed for it */
+bool crk_parked_begin(struct crk_parked *p)
+{
+	if (current->flags & PF_EXITING)
+		return false;
+	if (!crk_arch.park_ok || crk_arch.park_ok())
+		return true;
+	crk_gate_fail(p->job->gate, current, CRK_NO_OP, -EAGAIN, "a signal came on its way to the gate");
+	return false;
+}
+
 void crk_parked_leave(struct crk_parked *p)
 {
 	fput(p->pin);
-}
-
-/*
- * What the helper's libc registered would be written to when the task dies or is scheduled, into whatever is mapped
- * there by then.
- */
-void crk_user_pointers_drop(void)
-{
-	current->clear_child_tid = NULL;
-	crk_robust_list(current) = NULL;
-#ifdef CONFIG_COMPAT
-	crk_compat_robust_list(current) = NULL;
-#endif
-	crk_rseq_set(&(struct crk_rseq_state){}, false);
 }
 
 /* ---- waiting ---- */
@@ -393,8 +409,7 @@ void crk_park_work(struct callback_head *work)
 	DECLARE_COMPLETION_ONSTACK(vfork_done);
 
 	p->vfork_done = &vfork_done;
-	crk_user_pointers_drop();
-	if (gate_enter(gate, p) && gate_wait(gate, p)) {
+	if ((p->prog || crk_parked_begin(p)) && gate_enter(gate, p) && gate_wait(gate, p)) {
 		/* by a work of its own: those that came with this one must not be lost */
 		if (p->dead && !crk_parked_queue(p, leader_exit_work))
 			return;

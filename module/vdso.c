@@ -66,7 +66,7 @@ static int vdso_look(struct crk_vdso *cmd)
 	if (IS_ERR_VALUE(addr))
 		return addr;
 	vm_munmap(addr, ROOM);
-	len = crk_arch.map_vdso(cmd->kind, addr, &vdso);
+	len = crk_arch.map_vdso(cmd->kind, addr, 0, &vdso);
 	if (len < 0)
 		return len;
 	cmd->out_data_len = vdso - addr;
@@ -97,6 +97,6 @@ int crk_vdso(struct crk_vdso *cmd)
 	vdso_find(other);
 	vdso_unmap(other);
 	if (own->vdso)
-		len = crk_arch.map_vdso(vdso_kind(own), vdso_start(own), &vdso);
+		len = crk_arch.map_vdso(vdso_kind(own), vdso_start(own), 0, &vdso);
 	return ret ?: min(len, 0L);
 }

@@ -39,6 +39,7 @@
 #define CRK_FEAT_SHMAT		(1ULL << 5)	/* CRK_OP_SHMAT */
 #define CRK_FEAT_RSEQ_SLICE	(1ULL << 6)	/* CRK_THREAD_RSEQ_SLICE can be set */
 #define CRK_FEAT_INOTIFY	(1ULL << 7)	/* CRK_IOC_EVENTS, CRK_IOC_EVENTS_PUT */
+#define CRK_FEAT_OABI		(1ULL << 8)	/* system calls by CRK_ABI_OABI */
 
 /**
  * struct crk_info - CRK_IOC_INFO: what this module can do

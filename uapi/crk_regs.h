@@ -346,16 +346,18 @@ struct crk_rec_settings {
 #define CRK_ARCH_SEGMENTS	3	/* segment descriptors of a process, with the records of its leader */
 #define CRK_ARCH_WIDE		4	/* what a narrower view of a thread's registers has no place for */
 #define CRK_ARCH_TLS		5	/* segment descriptors of a thread that no register set of its view has */
+#define CRK_ARCH_VFP		6	/* an exception of the floating point unit that waits for its support code */
+#define CRK_ARCH_THUMBEE	7	/* base of ThumbEE's handlers */
 
 /**
  * struct crk_rec_arch - CRK_REC_ARCH: state in the words of one architecture; there is none where all is as after exec
  * @what: CRK_ARCH_*
  * @len: bytes at @data; the rest of the record is padding
  * @data: on x86: struct crk_x86_breakpoints, struct crk_x86_ports, struct crk_x86_wide; the entries of the local
- *	descriptor table as modify_ldt(2) reads them, 8 bytes each; the three of set_thread_area(2) in the same form
+ *	descriptor table as modify_ldt(2) reads them, 8 bytes each; the three of set_thread_area(2) in the same form.
+ *	On ARM: struct crk_arm_breakpoints, struct crk_arm_vfp; TEEHBR, 4 bytes
  *
- * CRK_IOC_SET gives a thread its breakpoints, wide registers and TLS entries; the rest the restored thread sets before
- * it parks.
+ * CRK_IOC_SET gives a thread all of them but ports and the local table; these it sets for itself before it parks.
  */
 struct crk_rec_arch {
 	struct crk_rec rec;
@@ -405,6 +407,30 @@ struct crk_x86_ports {
 	__u32 level;
 	__u32 nr_bytes;
 	__u8 denied[];
+};
+
+#define CRK_ARM_BREAKPOINTS	32
+
+/**
+ * struct crk_arm_breakpoints - hardware breakpoints as PTRACE_GETHBPREGS shows them; control 0: not in use
+ * @addr, @control: sixteen breakpoints, then sixteen watchpoints
+ */
+struct crk_arm_breakpoints {
+	__u32 addr[CRK_ARM_BREAKPOINTS];
+	__u32 control[CRK_ARM_BREAKPOINTS];
+};
+
+/**
+ * struct crk_arm_vfp - CRK_ARCH_VFP: the registers of that name
+ * @fpexc: with EX, DEX or FP2V set; else there is no record
+ * @fpinst, @fpinst2: the instructions
+ * @__reserved: 0
+ */
+struct crk_arm_vfp {
+	__u32 fpexc;
+	__u32 fpinst;
+	__u32 fpinst2;
+	__u32 __reserved;
 };
 
 #define CRK_SIGINFO_PROCESS	(1U << 0)	/* pending for the process, else for the thread */

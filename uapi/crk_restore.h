@@ -38,7 +38,11 @@ struct crk_restore {
 #define CRK_OP_PROTECT		4	/* mprotect() to @prot */
 #define CRK_OP_ADVISE		5	/* madvise(); the advice is @arg: a flag-setting one or MADV_DONTNEED */
 #define CRK_OP_LOCK		6	/* mlock2(); @arg 1: on fault */
-#define CRK_OP_VDSO		7	/* the kernel's vDSO of kind @arg (CRK_VDSO_*) at @addr, @len in all or 0 */
+/*
+ * the kernel's vDSO of kind @arg (CRK_VDSO_*) at @addr, data first, @len in all or 0; where the kernel has a page of
+ * signal trampolines too, this goes to @off
+ */
+#define CRK_OP_VDSO		7
 #define CRK_OP_SHMAT		8	/* attach the SysV segment @arg at @addr, @prot as mapped */
 #define CRK_OP_EXE		9	/* the executable is @fd */
 #define CRK_OP_NAME		10	/* name the anonymous memory: text of at most 79 bytes at @arg in the caller */

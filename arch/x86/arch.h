@@ -91,6 +91,6 @@ long crk_x86_sys_exit(int code);
 /* vdso.c */
 void crk_x86_get_vdso(struct mm_struct *mm, struct crk_rec_mm *rec);
 struct page *crk_x86_vdso_page(struct mm_struct *mm, unsigned long addr);
-long crk_x86_map_vdso(u32 kind, unsigned long addr, unsigned long *vdso_ret);
+long crk_x86_map_vdso(u32 kind, unsigned long addr, unsigned long tramp, unsigned long *vdso_ret);
 
 #endif /* _CRK_ARCH_X86_H */

@@ -253,8 +253,19 @@ static const char *const x86_cpu_flags[] = {
 	"avx_vnni", "avx512_bf16", "avx_ifma", "avx_vnni_int8", "clzero", "clflush", "user_shstk", NULL
 };
 
+#if defined(__x86_64__) || defined(__i386__)
+static const struct crk_host_abi x86_abis[] = {
+	{ CRK_ABI_COMPAT, CRK_FEAT_COMPAT, "32-bit tasks", "32-bit programs",
+	  "the kernel was booted with ia32_emulation=0", crk_x86_call_compat },
+	{ CRK_ABI_X32, CRK_FEAT_X32, "x32 tasks", "x32 programs",
+	  "the kernel was booted without syscall.x32=y", crk_x86_call_x32 },
+	{}
+};
+#endif
+
 const struct crk_host_ops crk_host_x86 = {
 	.name		= "x86_64",
+	.march		= CORE_ENTRY__MARCH__X86_64,
 	.owns		= x86_owns,
 	.core_fill	= x86_core_fill,
 	.cpu_flags	= x86_cpu_flags,
@@ -265,7 +276,7 @@ const struct crk_host_ops crk_host_x86 = {
 	.info_pid	= 16,
 	.timer_info	= { .overrun = 20, .link = 32 },
 #if defined(__x86_64__) || defined(__i386__)
-	.call_by	= crk_x86_call_by,
+	.abis		= x86_abis,
 	.signal_queue	= crk_x86_signal_queue,
 	.timer_create	= crk_x86_timer_create,
 	.ioctl		= crk_x86_ioctl,

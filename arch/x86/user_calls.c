@@ -127,13 +127,17 @@ int crk_x86_ioctl(int fd, unsigned long cmd, void *arg)
 	return native_call(NR_IOCTL, (uint64_t[]){ fd, cmd, (uintptr_t)arg, 0 });
 }
 
-long crk_x86_call_by(uint32_t abi)
+long crk_x86_call_x32(void)
 {
 	static const uint64_t none[4];
+
+	return native_call(X32_CALL | NR_GETPID, none);
+}
+
+long crk_x86_call_compat(void)
+{
 	long ret = 20;			/* getpid of i386 */
 
-	if (abi == CRK_ABI_X32)
-		return native_call(X32_CALL | NR_GETPID, none);
 #ifdef __x86_64__
 	__asm__ volatile ("int $0x80" : "+a" (ret) : : "r8", "r9", "r10", "r11", "memory");
 #else

@@ -101,7 +101,7 @@ void crk_x86_get_vdso(struct mm_struct *mm, struct crk_rec_mm *rec)
 /* ---- mapping one ---- */
 
 /* The kernel takes @addr as a hint only; total length of what was mapped, data and code */
-long crk_x86_map_vdso(u32 kind, unsigned long addr, unsigned long *vdso_ret)
+long crk_x86_map_vdso(u32 kind, unsigned long addr, unsigned long tramp, unsigned long *vdso_ret)
 {
 	static const int options[] = {
 		[CRK_VDSO_NATIVE] = ARCH_MAP_VDSO_64,
@@ -113,6 +113,8 @@ long crk_x86_map_vdso(u32 kind, unsigned long addr, unsigned long *vdso_ret)
 	unsigned long vdso;
 	long size;
 
+	if (tramp)
+		return -EINVAL;
 	size = crk_call(do_arch_prctl_64)(current, options[kind], addr);
 	if (size < 0)
 		return size == -EINVAL ? -EOPNOTSUPP : size;	/* an option that it does not know */

@@ -113,14 +113,17 @@ struct crk_rvdso {
 	uint64_t text_len, data_len;
 	struct crk_elf new;		/* text */
 	bool same;			/* build */
+	bool same_trampolines;
 };
 
-/* the vDSO of a process; all but the first lines for @foreign ones */
+/* the vDSO of a process; the last lines for @foreign ones */
 struct crk_vdso_use {
 	struct crk_rvdso *vdso;
 	uint64_t addr, data_len;	/* its data, which its code follows */
 	bool foreign;			/* of another kernel: the old one is memory, and leads to this kernel's */
 	bool copy;			/* some thread goes on in the old one, unchanged */
+	uint64_t trampolines;		/* signal trampolines; 0: none */
+	uint64_t new_trampolines;	/* this boot's; where it differs from @trampolines, the old ones are memory */
 	uint64_t new_addr, copy_addr;	/* where this kernel's goes, data first; where the copy would */
 	uint8_t *text;			/* the old code, redirected */
 };
@@ -172,7 +175,7 @@ int crk_runs_read(struct crk_rst *r, enum crk_img_type type, uint32_t id, struct
 int crk_vdso_plan(struct crk_rst *r);
 void crk_vdso_free(struct crk_rst *r);
 void crk_vdso_use_free(struct crk_vdso_use *u);
-/* in a process with a foreign one: a file with data, redirected code and code as it was */
+/* in a process with a foreign one, or foreign trampolines: a file with what of them is going to be memory */
 int crk_vdso_file(struct crk_rst *r, const struct crk_rproc *p, int *ret);
 
 int crk_share_plan(struct crk_rst *r);

@@ -33,9 +33,11 @@ static int add_vdso_op(struct ops *o, const struct crk_vdso_use *u, uint64_t add
 {
 	struct crk_op *op = op_add(o, CRK_OP_VDSO, addr, len);
 
-	if (op)
-		op->arg = u->vdso->e->kind;
-	return op ? 0 : -ENOMEM;
+	if (!op)
+		return -ENOMEM;
+	op->arg = u->vdso->e->kind;
+	op->off = u->new_trampolines;
+	return 0;
 }
 
 /* [@addr, @addr + @len) becomes memory that holds what is at @off of @fd */
@@ -55,33 +57,44 @@ static int add_memory(struct ops *o, uint64_t addr, uint64_t len, int prot, int 
 	return 0;
 }
 
-/* a vDSO of another kernel: this kernel's comes first, since the kernel takes its place as a hint */
-static int add_foreign_vdso(struct crk_rst *r, const struct crk_rproc *p, struct ops *o)
+/* those of another boot, to which frames on stacks lead, stay where they were */
+static int add_trampolines(struct ops *o, const struct crk_vdso_use *u, int fd)
 {
-	const struct crk_vdso_use *u = p->mem->vdso;
-	uint64_t data_len = u->data_len, len = u->vdso->e->text.len;
-	int fd, err;
-
-	err = crk_vdso_file(r, p, &fd);
-	err = err ?: add_vdso_op(o, u, u->new_addr, u->vdso->data_len + u->vdso->text_len);
-	err = err ?: add_memory(o, u->addr, data_len, PROT_READ, fd, 0);
-	err = err ?: add_memory(o, u->addr + data_len, len, PROT_READ | PROT_EXEC, fd, data_len);
-	if (err || !u->copy)
-		return err;
-	err = add_memory(o, u->copy_addr, data_len, PROT_READ, fd, 0);
-	return err ?: add_memory(o, u->copy_addr + data_len, len, PROT_READ | PROT_EXEC, fd, data_len + len);
+	if (u->new_trampolines == u->trampolines)
+		return 0;
+	return add_memory(o, u->trampolines, u->vdso->e->trampolines.len, PROT_READ | PROT_EXEC, fd, 0);
 }
 
-/* the vDSO and its data are one: [vvar…] and [vdso] follow each other */
-static int add_vdso(struct crk_rst *r, const struct crk_rproc *p, struct ops *o, size_t *i)
+/* a vDSO of another kernel: this kernel's comes first, since the kernel takes its place as a hint */
+static int add_foreign_vdso(struct ops *o, const struct crk_vdso_use *u, int fd)
+{
+	uint64_t data_len = u->data_len, len = u->vdso->e->text.len, off = u->vdso->e->trampolines.len;
+	int err;
+
+	err = add_vdso_op(o, u, u->new_addr, u->vdso->data_len + u->vdso->text_len);
+	err = err ?: add_memory(o, u->addr, data_len, PROT_READ, fd, off);
+	err = err ?: add_memory(o, u->addr + data_len, len, PROT_READ | PROT_EXEC, fd, off + data_len);
+	if (err || !u->copy)
+		return err;
+	err = add_memory(o, u->copy_addr, data_len, PROT_READ, fd, off);
+	return err ?: add_memory(o, u->copy_addr + data_len, len, PROT_READ | PROT_EXEC, fd, off + data_len + len);
+}
+
+/* the vDSO, its data and the signal trampolines are made at once, when the first of them comes */
+static int add_vdso(struct crk_rst *r, const struct crk_rproc *p, struct ops *o)
 {
 	const struct crk_vdso_use *u = p->mem->vdso;
+	int fd = -1, err = 0;
 
-	while (*i + 1 < p->mem->nr_vmas && p->mem->vmas[*i + 1].e->flags & CRK_VMA_SPECIAL)
-		++*i;
+	if (u->foreign || u->new_trampolines != u->trampolines)
+		err = crk_vdso_file(r, p, &fd);
+	if (err)
+		return err;
 	if (u->foreign)
-		return add_foreign_vdso(r, p, o);
-	return add_vdso_op(o, u, u->addr, u->data_len + u->vdso->e->text.len);
+		err = add_foreign_vdso(o, u, fd);
+	else
+		err = add_vdso_op(o, u, u->addr, u->data_len + u->vdso->e->text.len);
+	return err ?: add_trampolines(o, u, fd);
 }
 
 /* a mapping that was writable once counts for overcommit; so must the new one, or neighbours don't merge as before */
@@ -347,6 +360,7 @@ static int build(struct crk_rst *r, struct crk_rproc *p, struct ops *o)
 {
 	const struct crk_rec_mm *mm = crk_rec_find(p->threads[0].recs, p->threads[0].recs_len, CRK_REC_MM, NULL);
 	const struct crk_rmem *m = p->mem;
+	bool has_vdso = false;
 	size_t i;
 	int err = 0;
 
@@ -354,7 +368,9 @@ static int build(struct crk_rst *r, struct crk_rproc *p, struct ops *o)
 		return crk_fail(-EBADMSG, "pid %d: crk-core image without address space", p->pid);
 	for (i = 0; i < m->nr_vmas && !err; i++) {
 		if (m->vmas[i].e->flags & CRK_VMA_SPECIAL) {
-			err = add_vdso(r, p, o, &i);
+			if (!has_vdso)
+				err = add_vdso(r, p, o);
+			has_vdso = true;
 			continue;
 		}
 		err = add_map(r, p, o, &m->vmas[i]);

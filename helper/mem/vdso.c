@@ -47,6 +47,28 @@ static int own_find(uint64_t *start, uint64_t *code, uint64_t *end)
 	return 0;
 }
 
+/* this boot's signal trampolines, which every process has; NULL: it has none */
+static int own_trampolines(const void **ret)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned long long from;
+	const char *line;
+	int err;
+
+	*ret = NULL;
+	if (!crk_host->trampolines)
+		return 0;
+	err = read_file_at(AT_FDCWD, "/proc/self/maps", &text, NULL);
+	if (err)
+		return crk_err(err, "/proc/self/maps");
+	line = strstr(text, crk_host->trampolines);
+	while (line && line > text && line[-1] != '\n')
+		line--;
+	if (line && sscanf(line, "%llx", &from) == 1)
+		*ret = (const void *)(uintptr_t)from;
+	return 0;
+}
+
 /* ---- dump ---- */
 
 static const struct crk_vdso_saved *saved_find(const struct crk_dump_mem *m, int kind, uint64_t len)
@@ -63,6 +85,7 @@ static int save(struct crk_dump *d, const struct crk_dproc *p, const uint8_t *te
 		const struct crk_vdso_saved *s)
 {
 	CrkVdsoEntry e = CRK_VDSO_ENTRY__INIT;
+	const void *trampolines;
 	struct crk_elf elf;
 	int err, kind = -1;
 
@@ -76,6 +99,11 @@ static int save(struct crk_dump *d, const struct crk_dproc *p, const uint8_t *te
 	e.build_id.len = s->build_id_len;
 	e.text.data = (uint8_t *)text;
 	e.text.len = len;
+	err = own_trampolines(&trampolines);
+	if (err)
+		return err;
+	e.has_trampolines = !!trampolines;
+	e.trampolines = (ProtobufCBinaryData){ .data = (uint8_t *)trampolines, .len = trampolines ? PAGE_SIZE : 0 };
 	if (!d->mem->vdso_img) {
 		err = crk_img_create(d->dir, CRK_IMG_CRK_VDSO, 0, &d->mem->vdso_img);
 		if (err)
@@ -187,6 +215,7 @@ static int read_vdsos(struct crk_rst *r)
 		}
 		v->e = (CrkVdsoEntry *)msg;
 		if (v->e->text.len > TEXT_MAX || v->e->text.len % PAGE_SIZE ||
+		    (v->e->trampolines.len && v->e->trampolines.len != PAGE_SIZE) ||
 		    crk_elf_open(&v->old, v->e->text.data, v->e->text.len)) {
 			ret = crk_fail(-EBADMSG, "crk-vdso.img: a vDSO is no ELF image");
 			break;
@@ -208,6 +237,17 @@ void crk_vdso_free(struct crk_rst *r)
 }
 
 /* ---- restore: those of this kernel ---- */
+
+/* are the signal trampolines of @v those of this boot? */
+static int trampolines_look(struct crk_rvdso *v)
+{
+	const void *own;
+	int err = own_trampolines(&own);
+
+	v->same_trampolines = !v->e->trampolines.len ||
+			      (own && !memcmp(own, v->e->trampolines.data, v->e->trampolines.len));
+	return err;
+}
 
 static int own_look(struct crk_rvdso *v)
 {
@@ -271,7 +311,7 @@ static int look(struct crk_rst *r, struct crk_rvdso *v)
 	v->text = calloc(1, TEXT_MAX);
 	if (!v->text)
 		return crk_oom();
-	err = own_look(v);
+	err = trampolines_look(v) ?: own_look(v);
 	if (!err && !v->text_len)
 		err = other_look(r, v);
 	if (err)
@@ -383,11 +423,16 @@ static void threads_move(struct crk_rst *r, const struct crk_rproc *p, struct cr
 
 /* ---- restore: what a process has ---- */
 
-/* [vvar…] and [vdso] follow each other; nothing else is the kernel's */
+static bool is_trampolines(const struct crk_rvma *v)
+{
+	return crk_host->trampolines && v->e->name && !strcmp(v->e->name, crk_host->trampolines);
+}
+
+/* [vvar…] and [vdso] follow each other; but for trampolines nothing else is the kernel's */
 static int use_find(struct crk_rst *r, const struct crk_rproc *p, struct crk_vdso_use **ret)
 {
 	struct crk_rmem *m = p->mem;
-	uint64_t start = 0, code = 0;
+	uint64_t start = 0, code = 0, trampolines = 0;
 	struct crk_vdso_use *u;
 	size_t i, k;
 
@@ -396,6 +441,10 @@ static int use_find(struct crk_rst *r, const struct crk_rproc *p, struct crk_vds
 
 		if (!(v->e->flags & CRK_VMA_SPECIAL))
 			continue;
+		if (is_trampolines(v)) {
+			trampolines = v->start;
+			continue;
+		}
 		if ((start && m->vmas[i - 1].end != v->start) || code)
 			return crk_fail(-EBADMSG, "pid %d: mapping %zu is of no vDSO", p->pid, i);
 		start = start ?: v->start;
@@ -413,7 +462,15 @@ static int use_find(struct crk_rst *r, const struct crk_rproc *p, struct crk_vds
 			*u = (struct crk_vdso_use){ .vdso = d, .addr = start, .data_len = code - start };
 		}
 	}
+	if (m->vdso)
+		m->vdso->trampolines = trampolines;
 	return !start || m->vdso ? 0 : crk_fail(-EBADMSG, "pid %d: its vDSO is not in crk-vdso.img", p->pid);
+}
+
+static int no_room(const struct crk_rproc *p)
+{
+	return crk_fail(-ENOMEM, "pid %d (%s): its vDSO is of another kernel, and its address space has no room for this kernel's",
+			p->pid, crk_rproc_comm(p));
 }
 
 static int use_plan(struct crk_rst *r, const struct crk_rproc *p)
@@ -433,18 +490,27 @@ static int use_plan(struct crk_rst *r, const struct crk_rproc *p)
 		crk_fail(err, "pid %d (%s): needs a vDSO that this kernel does not have", p->pid, crk_rproc_comm(p));
 		return err;
 	}
-	if (v->same && u->data_len == v->data_len)
-		return 0;
 	if (!mm)
 		return crk_fail(-EBADMSG, "pid %d: crk-core image without address space", p->pid);
-	u->foreign = true;
+	u->new_trampolines = u->trampolines;
+	u->foreign = !v->same || u->data_len != v->data_len;
+	if (u->trampolines && (u->foreign || !v->same_trampolines)) {
+		if (!v->e->trampolines.len)
+			return crk_fail(-EBADMSG, "crk-vdso.img has no signal trampolines");
+		u->new_trampolines = place_find(p->mem, mm, mm->task_size, PAGE_SIZE, u->trampolines);
+		if (!u->new_trampolines)
+			return no_room(p);
+	}
+	if (!u->foreign)
+		return 0;
 	limit = v->e->kind == CRK_VDSO_NATIVE ? mm->task_size : min((uint64_t)mm->task_size, 0xffff0000ULL);
 	old_len = u->data_len + v->e->text.len;
 	len = align_up(v->data_len + v->text_len + PAGE_SIZE, PAGE_SIZE);
-	u->new_addr = place_find(p->mem, mm, limit, len + old_len, u->addr);
+	/* behind the trampolines, if these have found the same place */
+	u->new_addr = place_find(p->mem, mm, limit, len + old_len + 2 * PAGE_SIZE, u->addr);
 	if (!u->new_addr)
-		return crk_fail(-ENOMEM, "pid %d (%s): its vDSO is of another kernel, and its address space has no room for this kernel's",
-				p->pid, crk_rproc_comm(p));
+		return no_room(p);
+	u->new_addr += 2 * PAGE_SIZE;
 	u->copy_addr = u->new_addr + len;
 	u->text = malloc(v->e->text.len);
 	if (!u->text)
@@ -524,22 +590,28 @@ static void data_fill(uint8_t *data, size_t len, const struct crk_rec_mm *mm)
 	data_put(data, len, mm->vvar_random, &random, sizeof(random));
 }
 
-/* data, code with its functions redirected, code as it was */
+/* trampolines; of a foreign one also data, code with its functions redirected, code as it was */
 int crk_vdso_file(struct crk_rst *r, const struct crk_rproc *p, int *ret)
 {
 	const struct crk_rec_mm *mm = crk_rec_find(p->threads[0].recs, p->threads[0].recs_len, CRK_REC_MM, NULL);
 	const struct crk_vdso_use *u = p->mem->vdso;
-	size_t text_len = u->vdso->e->text.len;
+	const CrkVdsoEntry *e = u->vdso->e;
 	_cleanup_free_ uint8_t *data = malloc(u->data_len + 1);
 	_cleanup_close_ int fd = memfd_create("crk-vdso", MFD_CLOEXEC);
+	uint64_t off = e->trampolines.len;
 	int err;
 
 	if (!data || fd < 0)
 		return crk_oom();
-	data_fill(data, u->data_len, mm);
-	err = pwrite_all(fd, data, u->data_len, 0);
-	err = err ?: pwrite_all(fd, u->text, text_len, u->data_len);
-	err = err ?: pwrite_all(fd, u->vdso->e->text.data, text_len, u->data_len + text_len);
+	err = pwrite_all(fd, e->trampolines.data, e->trampolines.len, 0);
+	if (u->foreign) {
+		data_fill(data, u->data_len, mm);
+		err = err ?: pwrite_all(fd, data, u->data_len, off);
+		off += u->data_len;
+		err = err ?: pwrite_all(fd, u->text, e->text.len, off);
+		off += e->text.len;
+		err = err ?: pwrite_all(fd, e->text.data, e->text.len, off);
+	}
 	if (err)
 		return crk_err(err, "pid %d: memory for its vDSO", p->pid);
 	*ret = fcntl(fd, F_DUPFD_CLOEXEC, r->fd_base);

@@ -113,7 +113,7 @@ static int core_fill(const struct crk_dproc *p, size_t i, CoreEntry *core)
 	const struct crk_rec_thread *rec = dproc_rec(p, i, CRK_REC_THREAD, NULL);
 	int ret;
 
-	core->mtype = CORE_ENTRY__MARCH__X86_64;
+	core->mtype = crk_host->march;
 	if (!i) {
 		core->tc = msg_new(TaskCoreEntry, task_core_entry__init);
 		if (!core->tc)

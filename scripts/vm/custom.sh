@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 #
 # Kernels of one's own for the guests: "-k custom[-VERSION] --kconfig FRAGMENT" is Debian's linux-source-VERSION with
-# custom.config and the fragment, built once into the cache, where it goes by a hash of what it was made of.
+# custom.config, that of the architecture and the fragment, built once into the cache, where it goes by a hash of what it
+# was made of.  Any other NAME.config of an architecture makes one too: "-k NAME[-VERSION]".
 # Sourced after lib.sh.
 
 CUSTOM_VERSION=6.1
@@ -74,32 +75,47 @@ kconfig_without()
 # in DIR.new, which is renamed when the kernel is whole
 make_custom()
 {
-	local version=$1 fragment=$2 dir=$3 tmp=$3.new source=$CRK_CACHE/source/$1 make
+	local version=$1 dir=$2 tmp=$2.new source=$CRK_CACHE/source/$1 make f
 
+	shift 2
 	[ ! -e "$dir" ] || return 0
 	custom_tools
 	with_lock "source-$version" make_kernel_source "$version" || return
 	# a build that was cut short goes on
 	mkdir -p "$tmp"
-	cat "$CRK_VM/custom.config" ${fragment:+"$fragment"} >"$tmp/wanted"
-	kconfig_without "$source" "$tmp" "$fragment" || return
-	make=(make -C "$source" O="$tmp" KBUILD_KCONFIG="$tmp/Kconfig.top" KCFLAGS=-w)
+	cat "$@" >"$tmp/wanted"
+	kconfig_without "$source" "$tmp" "$tmp/wanted" || return
+	make=(make -C "$source" O="$tmp" KBUILD_KCONFIG="$tmp/Kconfig.top" KCFLAGS=-w ARCH="$VM_KARCH")
+	[ ! "$VM_CROSS" ] || make+=(CROSS_COMPILE="$VM_CROSS")
 	quietly "configuration of Linux $version" "${make[@]}" KCONFIG_ALLCONFIG="$tmp/wanted" allnoconfig || return
-	[ ! "$fragment" ] || check_fragment "$tmp/.config" "$fragment" || return
-	say "building Linux $version with ${fragment:-nothing more}, once; takes minutes"
-	quietly "build of Linux $version" nice -n 5 "${make[@]}" -j"$(nproc)" bzImage modules || return
+	for f in "${@:2}"; do
+		check_fragment "$tmp/.config" "$f" || return
+	done
+	say "building Linux $version with ${*:2}, once; takes minutes"
+	quietly "build of Linux $version" nice -n 5 "${make[@]}" -j"$(nproc)" "${VM_IMAGE##*/}" modules || return
 	mv "$tmp" "$dir"
 }
 
-# need_custom custom[-VERSION] FRAGMENT: sets CUSTOM, the directory that the kernel was built in
+# is_custom NAME[-VERSION] ARCH: is it one of these?
+is_custom()
+{
+	[[ $1 =~ ^custom(-|$) ]] || [ -f "$CRK_TOP/arch/${2/x86_64/x86}/${1%%-*}.config" ]
+}
+
+# need_custom NAME[-VERSION] ARCH FRAGMENT: sets CUSTOM, the directory that the kernel was built in
 need_custom()
 {
-	local version=${1#custom} fragment=$2 id
+	local name=${1%%-*} version=${1#"${1%%-*}"} arch=$CRK_TOP/arch/${2/x86_64/x86} fragment=$3 parts id
 
 	version=${version#-}
 	version=${version:-$CUSTOM_VERSION}
+	use_arch "$2"
 	[ ! "$fragment" ] || [ -f "$fragment" ] || die "--kconfig $fragment: no such file"
-	id=$(cat "$CRK_VM/custom.config" ${fragment:+"$fragment"} | grep -E '^(CONFIG|# CONFIG|#!)' | sha1sum | cut -c1-10)
+	parts=("$CRK_VM/custom.config")
+	[ ! -f "$arch/custom.config" ] || parts+=("$arch/custom.config")
+	[ "$name" = custom ] || parts+=("$arch/$name.config")
+	[ ! "$fragment" ] || parts+=("$fragment")
+	id=$(cat "${parts[@]}" | grep -E '^(CONFIG|# CONFIG|#!)' | sha1sum | cut -c1-10)
 	CUSTOM=$CRK_CACHE/custom/$version-$id
-	[ -e "$CUSTOM" ] || with_lock "custom-$version-$id" make_custom "$version" "$fragment" "$CUSTOM"
+	[ -e "$CUSTOM" ] || with_lock "custom-$version-$id" make_custom "$version" "$CUSTOM" "${parts[@]}"
 }

@@ -61,15 +61,37 @@ as_root()
 	fi
 }
 
+# Debian's name of an architecture or ABI
 deb_arch()
 {
 	case $1 in
 	x86_64)	echo amd64 ;;
 	i686)	echo i386 ;;
 	arm)	echo armhf ;;
+	armel)	echo armel ;;
 	arm64)	echo arm64 ;;
 	*)	die "no such architecture: $1" ;;
 	esac
+}
+
+# What the compilers of an ABI are called
+triplet()
+{
+	case $1 in
+	arm)	echo arm-linux-gnueabihf ;;
+	armel)	echo arm-linux-gnueabi ;;
+	*)	echo "$1-linux-gnu" ;;
+	esac
+}
+
+# use_arch ARCH: sets VM_*, what is said in arch/*/vm.conf
+use_arch()
+{
+	local conf=$CRK_TOP/arch/${1/x86_64/x86}/vm.conf
+
+	[ -f "$conf" ] || die "no guests of architecture $1"
+	# shellcheck source=arch/x86/vm.conf
+	. "$conf"
 }
 
 # --- a private apt -----------------------------------------------------------
@@ -228,25 +250,58 @@ kernel_names()
 	awk -v a="$1" '!/^#/ && $2 == a { print $1 }' "$CRK_TOP/scripts/kernels.list"
 }
 
-# The newest release that a suite has of a version: 6.1 x86_64 → 6.1.0-56-amd64
+# The newest release that a suite has of a version: 6.1 → 6.1.0-56-amd64
 find_release()
 {
 	local suite=$1 arch=$2 name=$3
 
 	private_apt "$suite" "$arch" apt-cache pkgnames "linux-headers-$name." |
-		grep -E "^linux-headers-${name//./\\.}\.[^-]*(-[0-9]+)?-${4:-$arch}\$" |
+		grep -E "^linux-headers-${name//./\\.}\.[^-]*(-[0-9]+)?-$VM_FLAVOUR\$" |
 		sed 's/^linux-headers-//' | sort -V | tail -n1
 }
 
 # In the place of crk.ko, so that modprobe knows it; the guest puts the real one there
 crk_stub()
 {
-	echo 'static const char l[] __attribute__((section(".modinfo"), used)) = "license=GPL";' | gcc -x c -c -o "$1" -
+	echo 'static const char l[] __attribute__((section(".modinfo"), used)) = "license=GPL";' | "${VM_CROSS}gcc" -x c -c -o "$1" -
+}
+
+# fetch_kbuild SUITE ARCH DIR PACKAGE: the tools that build modules run here, wherever the modules do
+fetch_kbuild()
+{
+	local version
+
+	need_apt "$1" amd64 || return
+	version=$(private_apt "$1" "$2" apt-cache show --no-all-versions "$4" | sed -n 's/^Version: //p')
+	fetch "$1" amd64 "$3" "$4=$version"
+}
+
+# A suite's compilers and what a build needs besides, to be used by chroot; with the kernel's headers where they can be
+# installed here
+fetch_chroot()
+{
+	local suite=$1 deb=$2 root=$3 rel=$4 more=()
+
+	if [ "$VM_CROSS" ]; then
+		# by the name of the native one: gcc-16-for-host
+		mapfile -t more < <(private_apt "$suite" "$deb" apt-cache depends "linux-headers-$rel" |
+			sed -n "s/^ *Depends: \(gcc-[0-9]*\)-for-host\$/\1-${VM_CROSS%-}/p")
+		more+=("$(private_apt "$suite" "$deb" apt-cache depends "linux-headers-$rel" |
+			awk '$1 == "Depends:" && $2 ~ /^linux-kbuild-/ { print $2 }')")
+		need_apt "$suite" amd64 || return
+	else
+		more=("linux-headers-$rel")
+	fi
+	fetch_all "$suite" amd64 "$root" "${more[@]}" dash make mawk grep sed coreutils findutils bash diffutils || return
+	ln -sf dash "$root/usr/bin/sh"
+	ln -sf mawk "$root/usr/bin/awk"
+	mkdir -p "$root"/{proc,dev,tmp,src}
+	: >"$root/dev/null"
 }
 
 make_kernel()
 {
-	local name=$1 arch=$2 row suite build deb rel pkgs image dir=$CRK_CACHE/kernels/$1-$2 root final f
+	local name=$1 arch=$2 row suite build deb rel pkgs image kbuild dir=$CRK_CACHE/kernels/$1-$2 root final f
 
 	[ ! -e "$dir" ] || return 0
 	row=$(kernel_row "$name" "$arch")
@@ -266,17 +321,16 @@ make_kernel()
 	image=$(private_apt "$suite" "$deb" apt-cache depends "linux-image-$rel" |
 		awk '$1 == "Depends:" && $2 ~ /^linux-(binary|modules)-/ { print $2 }')
 	pkgs=$(private_apt "$suite" "$deb" apt-cache depends "linux-headers-$rel" |
-		awk '$1 == "Depends:" && $2 ~ /^linux-(headers|kbuild)-/ { print $2 }')
-	if [ "$build" = chroot ]; then
-		fetch_all "$suite" "$deb" "$root" "linux-headers-$rel" dash make mawk grep sed coreutils \
-			findutils bash diffutils || return
-		ln -sf dash "$root/usr/bin/sh"
-		ln -sf mawk "$root/usr/bin/awk"
-		mkdir -p "$root"/{proc,dev,tmp,src}
-		: >"$root/dev/null"
-	else
+		awk '$1 == "Depends:" && $2 ~ /^linux-headers-/ { print $2 }')
+	kbuild=$(private_apt "$suite" "$deb" apt-cache depends "linux-headers-$rel" |
+		awk '$1 == "Depends:" && $2 ~ /^linux-kbuild-/ { print $2 }')
+	[ "$build" != chroot ] || fetch_chroot "$suite" "$deb" "$root" "$rel" || return
+	if [ "$build" = host ] || [ "$VM_CROSS" ]; then
 		# shellcheck disable=SC2086	# a list of packages
 		fetch "$suite" "$deb" "$root" "linux-headers-$rel" $pkgs || return
+	fi
+	if [ "$build" = host ]; then
+		fetch_kbuild "$suite" "$deb" "$root" "$kbuild" || return
 		# The headers are not where they think: make their absolute paths ours
 		grep -rlI --include=Makefile "/usr/src/linux-headers" "$root/usr/src" | while read -r f; do
 			sed -i "s#/usr/src/linux-headers#$final/usr/src/linux-headers#g" "$f"
@@ -296,7 +350,7 @@ make_kernel()
 	mkdir -p "$root/usr/lib/modules/$rel/extra"
 	crk_stub "$root/usr/lib/modules/$rel/extra/crk.ko" || return
 	depmod -b "$root" "$rel" || return
-	expand_kernel "$dir.new.$$/vmlinuz" "$dir.new.$$/vmlinux" || :
+	[ ! "$VM_ELF" ] || expand_kernel "$dir.new.$$/vmlinuz" "$dir.new.$$/vmlinux" || :
 	mv "$dir.new.$$" "$dir"
 }
 
@@ -329,7 +383,7 @@ expand_kernel()
 # A kernel tree of the user's own, built: its modules are installed into the cache when it was built anew
 make_tree_kernel()
 {
-	local tree=$1 dir=$2 rel root=$2/root image=arch/x86/boot/bzImage
+	local tree=$1 dir=$2 rel root=$2/root image=$VM_IMAGE
 
 	rel=$(cat "$tree/include/config/kernel.release" 2>/dev/null)
 	[ -e "$tree/$image" ] || die "$tree: no kernel has been built there"
@@ -349,19 +403,20 @@ make_tree_kernel()
 	depmod -b "$root" "$rel" || return
 	ln -s "$tree" "$dir/tree"
 	ln -s "$tree/$image" "$dir/vmlinuz"
-	if grep -q '^CONFIG_PVH=y' "$tree/.config"; then
+	if [ "$VM_ELF" ] && grep -q '^CONFIG_PVH=y' "$tree/.config"; then
 		ln -s "$tree/vmlinux" "$dir/vmlinux"
 	fi
 	echo "$rel" >"$dir/release"
 	touch "$dir/installed"
 }
 
-# need_kernel NAME|TREE ARCH: sets KERNEL (its directory in the cache), KERNEL_ROOT (what is unpacked there) and
-# KERNEL_RELEASE
+# need_kernel NAME|TREE ARCH: sets KERNEL (its directory in the cache), KERNEL_ROOT (what is unpacked there),
+# KERNEL_RELEASE and VM_*
 need_kernel()
 {
 	local tree
 
+	use_arch "$2"
 	if [ -d "$1" ]; then
 		tree=$(cd "$1" && pwd) || return
 		KERNEL=$CRK_CACHE/kernels/tree-$(printf '%s' "$tree" | sha1sum | cut -c1-10)
@@ -376,14 +431,14 @@ need_kernel()
 
 # --- the guest's own tools ---------------------------------------------------
 
-# make_tool NAME OUT
+# make_tool NAME OUT [CROSS]
 make_tool()
 {
-	local name=$1 out=$2
+	local name=$1 out=$2 cross=${3-}
 
 	[ ! -e "$out" ] || return 0
 	mkdir -p "${out%/*}"
-	quietly "build of $name.c" gcc -static -Os -Wall -o "$out.new" "$CRK_VM/$name.c" || return
+	quietly "build of $name.c" "${cross}gcc" -static -Os -Wall -o "$out.new" "$CRK_VM/$name.c" || return
 	mv "$out.new" "$out"
 }
 
@@ -391,7 +446,7 @@ make_tool()
 need_init()
 {
 	INIT=$CRK_CACHE/tools/init-$1-$(sha1sum <"$CRK_VM/init.c" | cut -c1-10)
-	[ -e "$INIT" ] || with_lock "init-$1" make_tool init "$INIT"
+	[ -e "$INIT" ] || with_lock "init-$1" make_tool init "$INIT" "$VM_CROSS"
 }
 
 # need_tsc: sets TSC, the program that tells how fast this machine's time stamp counter is
@@ -399,6 +454,30 @@ need_tsc()
 {
 	TSC=$CRK_CACHE/tools/tsc-$(sha1sum <"$CRK_VM/tsc.c" | cut -c1-10)
 	[ -e "$TSC" ] || with_lock tsc make_tool tsc "$TSC"
+}
+
+make_busybox()
+{
+	local deb out=$2
+
+	[ ! -e "$out" ] || return 0
+	deb=$(deb_arch "$1")
+	need_apt bookworm "$deb" || return
+	rm -rf "$out".new.*
+	mkdir -p "$out.new.$$"
+	usr_merge "$out.new.$$"
+	fetch bookworm "$deb" "$out.new.$$" busybox-static || return
+	mv "$out.new.$$/usr/bin/busybox" "$out"
+	rm -rf "$out.new.$$"
+}
+
+# need_busybox ARCH: sets BUSYBOX, the static program
+need_busybox()
+{
+	BUSYBOX=$(command -v busybox)
+	[ "$VM_CROSS" ] || return 0
+	BUSYBOX=$CRK_CACHE/tools/busybox-$1
+	[ -e "$BUSYBOX" ] || with_lock "busybox-$1" make_busybox "$1" "$BUSYBOX"
 }
 
 # The modules, in order, that a guest needs for something; those built in have no file
@@ -435,11 +514,11 @@ make_initrd()
 	[ ! -e "$out/initrd" ] || return 0
 	tmp=$(mktemp -d -p "$CRK_CACHE") || return
 	mkdir -p "$tmp/mod" "$tmp/minimal"/{bin,sbin,usr/bin,usr/sbin,etc,root,tmp,var,lib,lib64}
-	copy_modules base "$tmp" virtio_pci virtio_console
+	copy_modules base "$tmp" "$VM_MODULE" virtio_console
 	copy_modules disk "$tmp" virtio_blk crc32c_generic crc32c ext4
 	copy_modules share "$tmp" 9pnet_virtio 9p
 	cp "$INIT" "$tmp/init"
-	cp "$(command -v busybox)" "$tmp/minimal/bin/busybox" || return
+	cp "$BUSYBOX" "$tmp/minimal/bin/busybox" || return
 	for applet in $(busybox --list); do
 		[ "$applet" = busybox ] || ln -s busybox "$tmp/minimal/bin/$applet"
 	done
@@ -455,7 +534,7 @@ make_initrd()
 # need_initrd ARCH: sets INITRD for KERNEL: a directory with initrd and load.*, what to load for what
 need_initrd()
 {
-	need_init "$1" || return
+	need_init "$1" && need_busybox "$1" || return
 	INITRD=$KERNEL/initrd-${INIT##*-}-$(sha1sum <"${BASH_SOURCE[0]}" | cut -c1-6)
 	[ -e "$INITRD/initrd" ] || with_lock "initrd-${KERNEL##*/}" make_initrd "$INITRD"
 }
@@ -554,7 +633,7 @@ make_rootfs()
 	mkdir -p "$dir/root"
 	usr_merge "$dir/root"
 	# shellcheck disable=SC2046	# a list
-	fetch_all bookworm "$deb" "$dir/root" $(packages_of) || return
+	fetch_all bookworm "$deb" "$dir/root" $(packages_of | grep -v -x -F "${VM_NOT_PACKAGED:-#}") || return
 	[ "$arch" != x86_64 ] || add_i386 "$dir/root" || return
 	finish_debian "$dir/root" || return
 	pack_image "$dir/root" "$dir/image" || return
@@ -567,6 +646,7 @@ need_rootfs()
 {
 	local id
 
+	use_arch "$1"
 	id=$(sed -n -e '/^add_i386/,/^}/p' -e '/^finish_debian/,/^}/p' "${BASH_SOURCE[0]}" |
 		cat - "$CRK_VM/debian.packages" | sha1sum | cut -c1-10)
 	ROOTFS=$CRK_CACHE/rootfs/debian-$1-$id.ext4
@@ -633,14 +713,16 @@ need_criu()
 kernel_make()
 {
 	local dir=$1 root=$KERNEL_ROOT headers=/usr/src/linux-headers-$KERNEL_RELEASE unshare=(unshare -m)
+	local make=(make M="$dir" CONFIG_DEBUG_INFO_BTF_MODULES=)
 
 	shift
+	[ ! "$VM_CROSS" ] || make+=(ARCH="$VM_KARCH" CROSS_COMPILE="$VM_CROSS")
 	if [ -e "$KERNEL/tree" ]; then
-		make -C "$(readlink -f "$KERNEL/tree")" M="$dir" CONFIG_DEBUG_INFO_BTF_MODULES= "$@"
+		"${make[@]}" -C "$(readlink -f "$KERNEL/tree")" "$@"
 		return
 	fi
 	if [ "$(cat "$KERNEL/build")" = host ]; then
-		make -C "$root$headers" M="$dir" CONFIG_DEBUG_INFO_BTF_MODULES= "$@"
+		"${make[@]}" -C "$root$headers" "$@"
 		return
 	fi
 	# The paths in the chroot are those outside, so that messages and dependency files fit.  objtool needs /proc.
@@ -648,14 +730,13 @@ kernel_make()
 	[ "$(id -u)" = 0 ] || unshare=(unshare -rm)
 	# shellcheck disable=SC2016	# expanded by the inner shell
 	"${unshare[@]}" sh -e -c '
-		root=$1 dir=$2 headers=$3
-		shift 3
+		root=$1 dir=$2
+		shift 2
 		mount --rbind /proc "$root/proc"
 		mount --rbind /dev "$root/dev"
 		mount --bind "$dir" "$root$dir"
-		exec env PATH=/usr/sbin:/usr/bin LC_ALL=C chroot "$root" \
-			make -C "$headers" M="$dir" CONFIG_DEBUG_INFO_BTF_MODULES= "$@"
-	' sh "$root" "$dir" "$headers" "$@"
+		exec env PATH=/usr/sbin:/usr/bin LC_ALL=C chroot "$root" "$@"
+	' sh "$root" "$dir" "${make[@]}" -C "$headers" "$@"
 }
 
 # sync_sources DIR: a copy of what a module is made of; prints the files that changed
@@ -676,7 +757,7 @@ build_module()
 		quietly "build of crk.ko for $KERNEL_RELEASE" kernel_make "$dir" -j2 modules || return
 		touch "$dir/built"
 	fi
-	objcopy --strip-debug "$dir/crk.ko" "$out"
+	"${VM_CROSS}objcopy" --strip-debug "$dir/crk.ko" "$out"
 }
 
 make_libs()
@@ -712,7 +793,7 @@ build_helper()
 		return
 	fi
 	need_libs "$2" || return
-	triplet=$2-linux-gnu
+	triplet=$(triplet "$2")
 	quietly "build of crkhelper for $2" make -C "$CRK_TOP/helper" -j2 CROSS="$triplet-" SYSROOT="$LIBS" || return
 	cp "$CRK_TOP/helper/build-$triplet/crkhelper" "$1"
 }

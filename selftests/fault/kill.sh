@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=900 abi=x86_64 busy
+# crk-test: rootfs=debian timeout=900 abi=x86_64,arm busy
 #
 # kill -9 of crkhelper at points spread over its whole run: after a dump that was killed the job goes on, unchanged;
 # after a restore that was killed nothing of it is left.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=300 abi=x86_64
+# crk-test: rootfs=debian timeout=300 abi=x86_64,arm
 #
 # Files that were mapped and are others at the restore: refused by name, and nothing is created.
 

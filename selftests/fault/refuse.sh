@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=600 abi=x86_64
+# crk-test: rootfs=debian timeout=600 abi=x86_64,arm
 #
 # What can't be done is said in one sentence with the right exit status, and changes nothing.
 # shellcheck disable=SC2317	# called by damaged()
@@ -34,7 +34,7 @@ damaged()
 }
 
 echo "TAP version 13"
-echo "1..19"
+echo "1..20"
 
 job_start job
 mkdir full not-empty
@@ -73,6 +73,15 @@ result $? "the job goes on after both"
 refused "$pid.*(taken|exists|busy|in use|runs)|(taken|exists|busy|in use).*$pid" crkhelper restore -D images -d
 result $? "restoring when the pid is taken"
 job_stop job
+
+# what the programs were free to use is not here (requirement 2.11)
+word=sse2
+! grep -qw neon /proc/cpuinfo || word=neon
+sed "s/ $word / /" /proc/cpuinfo >cpuinfo
+! grep -qw "$word" cpuinfo && mount --bind cpuinfo /proc/cpuinfo &&
+	expect 1 "this CPU lacks what the programs may use: $word" crkhelper restore -D images -d && ! pgrep -x counter
+result $? "a CPU without $word"
+umount /proc/cpuinfo
 
 a_copy() { find copy -name "$1" | sort | head -n1; }
 cut() { truncate -s "-$1" "$(a_copy "$2")"; }

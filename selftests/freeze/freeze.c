@@ -4,10 +4,12 @@
  * never stays frozen by accident.
  */
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -173,6 +175,20 @@ TEST_F(frz, close_thaws)
 }
 
 /* the opener dies, a child still has the device open: the death of the opener counts */
+/* which has copied all descriptors by then, and closes them again */
+TEST_F(frz, failed_fork_thaws_nothing)
+{
+	pid_t own = getpid();
+	struct clone_args args = { .exit_signal = SIGCHLD, .set_tid = (uintptr_t)&own, .set_tid_size = 1 };
+
+	task_start(self->cgroup, spin, NULL);
+	FREEZE(0, .cgroup_fd = self->dir);
+	ASSERT_EQ(-1, syscall(SYS_clone3, &args, sizeof(args)));
+	ASSERT_EQ(EEXIST, errno);
+	EXPECT_TRUE(cgroup_frozen(self->cgroup));
+	THAW(0);
+}
+
 TEST_F(frz, killed_opener_thaws)
 {
 	pid_t pid = task_start(self->cgroup, spin, NULL), helper, child;

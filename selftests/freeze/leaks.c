@@ -111,7 +111,7 @@ static void give_vmas(struct __test_metadata *_metadata, int dev, struct given *
 static void give_pages(struct __test_metadata *_metadata, int dev, struct given *g, pid_t pid)
 {
 	static uint64_t ids[100000];
-	CMD(crk_pagerun, cmd, .pid = pid, .entry_size = sizeof(struct crk_pages), .end = 0x7ffffffff000,
+	CMD(crk_pagerun, cmd, .pid = pid, .entry_size = sizeof(struct crk_pages), .end = task_end(),
 	    .ids_uptr = (uintptr_t)ids, .nr_ids = 100000, .nr = 10000);
 	size_t len;
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=900 abi=x86_64 busy
+# crk-test: rootfs=debian timeout=900 abi=x86_64,arm busy
 #
 # The module comes and goes 100 times with jobs in between; it can't go while it is in use; the kernel says nothing.
 

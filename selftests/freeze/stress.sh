@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=1500 abi=x86_64 busy
+# crk-test: rootfs=debian timeout=1500 abi=x86_64,arm busy
 #
 # Dumps of a busy tree that makes and loses processes all the time, while somebody thaws it, moves one of its processes
 # out and in, and sends signals to all (requirement 2.19).  Each dump either fails with the reason and the tree goes on,

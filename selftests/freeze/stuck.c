@@ -149,11 +149,13 @@ TEST_F(stuck, is_named_with_its_stack)
 	char log[16384] = "", what[128];
 
 	ASSERT_EQ(ETIMEDOUT, try_freeze(self->dir, log, sizeof(log)));
-	snprintf(what, sizeof(what), "task %d (stuck) of process %d did not stop: state D, asleep in handle_userfault\n",
+	snprintf(what, sizeof(what), "task %d (stuck) of process %d did not stop: state D, asleep in handle_userfault",
 		 self->pid, self->pid);
 	EXPECT_TRUE(strstr(log, what)) TH_LOG("no \"%s\" in: %s", what, log);
+#ifndef __arm__		/* whose kernels for several CPUs tell no other thread's stack */
 	EXPECT_TRUE(strstr(log, "\n  in handle_userfault+0x")) TH_LOG("%s", log);
 	EXPECT_TRUE(strstr(log, "process_vm_rw")) TH_LOG("%s", log);
+#endif
 	EXPECT_FALSE(strstr(log, "(server)")) TH_LOG("%s", log);
 	EXPECT_FALSE(has_address(log)) TH_LOG("%s", log);
 	GOES_ON();

@@ -30,6 +30,27 @@ int device_call(int fd, unsigned long nr, void *cmd)
 	return ioctl(fd, nr, cmd) < 0 ? errno : 0;
 }
 
+unsigned long long task_end(void)
+{
+#if defined(__x86_64__)
+	return 0x7ffffffff000;
+#elif defined(__i386__)
+	return 0xffffe000;
+#else
+	/* depends on how the kernel shares the address space out: a mapping that would end beyond is ENOMEM */
+	unsigned long end = 0xff000000;
+	void *p;
+
+	for (;; end -= 1UL << 24) {
+		p = mmap((void *)(end - 4096), 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		if (p != MAP_FAILED)
+			munmap(p, 4096);
+		if (p != MAP_FAILED || errno == EEXIST)
+			return end;
+	}
+#endif
+}
+
 static void nap_ms(int ms)
 {
 	usleep(ms * 1000);

@@ -24,6 +24,7 @@
 int device_open(void);				/* -1 with errno */
 /* 0 or the errno of the call */
 int device_call(int fd, unsigned long nr, void *cmd);
+unsigned long long task_end(void);		/* of the addresses that a process can have */
 
 /* a cgroup directory "crk-NAME-PID", below @parent unless that is NULL; gone with cgroup_remove() */
 char *cgroup_make(const char *parent, const char *name);

@@ -41,7 +41,9 @@ void *idle_thread(void *arg)
 static int pipe_fd[2];
 static int epoll_fd;
 static unsigned int futex_word = 7;
+#ifdef __x86_64__
 static struct timespec *low_ts;		/* below 4 GiB */
+#endif
 static struct timespec remains;
 
 static void *in_nanosleep(void *i)
@@ -237,7 +239,9 @@ void sleep_all(void *arg)
 	if (pipe(pipe_fd))
 		_exit(1);
 	epoll_fd = epoll_create1(0);
+#ifdef __x86_64__
 	low_ts = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+#endif
 	for (i = 0; i < nr_sleepers; i++)
 		if (pthread_create(&t, NULL, sleepers[i].fn, (void *)i))
 			_exit(1);

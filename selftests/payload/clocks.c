@@ -163,6 +163,8 @@ static uintptr_t context_pc(const ucontext_t *uc)
 {
 #ifdef __x86_64__
 	return uc->uc_mcontext.gregs[REG_RIP];
+#elif defined(__arm__)
+	return uc->uc_mcontext.arm_pc;
 #else
 	return uc->uc_mcontext.gregs[REG_EIP];
 #endif

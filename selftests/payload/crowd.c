@@ -45,6 +45,21 @@ static uint64_t sleep_with(uint64_t n)
 			  "movd	%%xmm6, %[n]"
 			  : [n] "+r" (low), "+a" (ret) : "b" (&nap), "c" (NULL) : "memory");	/* the compiler uses no xmm6 here */
 	return low;
+#elif defined(__arm__)
+	register const void *r0 __asm__("r0") = &nap;
+	register const void *r1 __asm__("r1") = NULL;
+	uint32_t low = n;
+
+	/* r7 may be the frame pointer.  The compiler uses no d9 here, and has no name for it if floating point is soft */
+	__asm__ volatile (".fpu	vfpv3\n\t"
+			  "vmov	s18, %[low]\n\t"
+			  "mov	r12, r7\n\t"
+			  "mov	r7, %[nr]\n\t"
+			  "svc	#0\n\t"
+			  "mov	r7, r12\n\t"
+			  "vmov	%[low], s18"
+			  : [low] "+r" (low), "+r" (r0) : "r" (r1), [nr] "i" (SYS_nanosleep) : "r12", "memory");
+	return low;
 #endif
 }
 

@@ -36,7 +36,7 @@ static pthread_rwlock_t in_sequences = PTHREAD_RWLOCK_INITIALIZER;
 #define D	"rdx"
 #define WORD(x)	".quad " x "\n\t"
 #define SEQUENCE_SET(addr, to)	"leaq " addr "(%%rip), %%rax\n\tmovq %%rax, " to "\n"
-#else
+#elif defined(__i386__)
 #define A	"eax"
 #define D	"edx"
 #define WORD(x)	".long " x ", 0\n\t"
@@ -46,6 +46,35 @@ static pthread_rwlock_t in_sequences = PTHREAD_RWLOCK_INITIALIZER;
 /* adds one to the counter of this CPU; false: aborted */
 static bool add_one(struct rseq *rs)
 {
+#ifdef __arm__
+	asm goto(".pushsection __rseq_cs, \"aw\"\n\t"
+		 ".balign 32\n"
+		 "3:\n\t"
+		 ".long 0, 0, 1f, 0, 2f - 1f, 0, 4f, 0\n\t"
+		 ".popsection\n\t"
+		 "ldr r0, =3b\n\t"
+		 "str r0, %[cs]\n"
+		 "1:\n\t"
+		 "ldr r0, %[cpu]\n\t"
+		 "add r0, %[counters], r0, lsl #6\n\t"
+		 "ldr r1, [r0]\n\t"
+		 "mov r2, %[window]\n"
+		 "5:\n\t"
+		 "subs r2, r2, #1\n\t"
+		 "bne 5b\n\t"
+		 "add r1, r1, #1\n\t"
+		 "str r1, [r0]\n"
+		 "2:\n\t"
+		 ".pushsection __rseq_failure, \"ax\"\n\t"
+		 ".balign 4\n\t"
+		 ".long %c[sig]\n"
+		 "4:\n\t"
+		 "b %l[aborted]\n\t"
+		 ".popsection"
+		 : : [cs] "m" (rs->rseq_cs), [cpu] "m" (rs->cpu_id), [counters] "r" (counters), [window] "r" (WINDOW),
+		   [sig] "i" (RSEQ_SIG)
+		 : "memory", "cc", "r0", "r1", "r2" : aborted);
+#else
 	asm goto(".pushsection __rseq_cs, \"aw\"\n\t"
 		 ".balign 32\n"
 		 "3:\n\t"
@@ -74,6 +103,7 @@ static bool add_one(struct rseq *rs)
 		 : : [cs] "m" (rs->rseq_cs), [cpu] "m" (rs->cpu_id), [counters] "r" (counters), [window] "i" (WINDOW),
 		   [sig] "i" (RSEQ_SIG)
 		 : "memory", "cc", A, D, "ecx" : aborted);
+#endif
 	return true;
 aborted:
 	return false;

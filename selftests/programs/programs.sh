@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=1500 abi=x86_64 busy
+# crk-test: rootfs=debian timeout=1500 abi=x86_64,arm busy
 #
 # Programs that nobody here wrote, each dumped in mid-work and restored; its output must be that of an undisturbed run.
 

@@ -2,6 +2,8 @@
 /*
  * Hardware breakpoints, which a tracer has set for a thread: after the restore it runs into them, its tracer sees which
  * one it was, and can change them.  Also those that a tracer left behind.
+ *
+ * crk-test: abi=x86_64,i686
  */
 #include <pthread.h>
 #include <signal.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Local descriptor tables: all entries as they were, and segment registers that point into them.
+ *
+ * crk-test: abi=x86_64,i686
  */
 #include <asm/ldt.h>
 #include <asm/prctl.h>

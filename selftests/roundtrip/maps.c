@@ -167,8 +167,8 @@ ROUNDTRIP(advice)
 
 	for (i = 0; i < sizeof(advices) / sizeof(*advices); i++) {
 		p[2 * i * PAGE] = i;
-		if (madvise(p + 2 * i * PAGE, PAGE, advices[i]))
-			MUST(errno == EINVAL);		/* not in this kernel */
+		/* EINVAL: not in this kernel */
+		MUST(!madvise(p + 2 * i * PAGE, PAGE, advices[i]) || errno == EINVAL);
 	}
 	must_stay_the_same();
 	for (i = 0; i < sizeof(advices) / sizeof(*advices); i++)
@@ -295,7 +295,7 @@ ROUNDTRIP(looks_upwards)
 		MUST(!"exec");
 	}
 	checkpoint_here();
-	MUST_EQ(personality(-1), ADDR_COMPAT_LAYOUT);
+	MUST(personality(-1) & ADDR_COMPAT_LAYOUT);
 	p = map(16 * PAGE, PROT_READ, 0);
 	MUST(map(16 * PAGE, PROT_NONE, 0) > p);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * I/O ports that a thread may use, by ioperm() and iopl(), also when it could not ask for them any more.
+ *
+ * crk-test: abi=x86_64,i686
  */
 #include <linux/capability.h>
 #include <pthread.h>

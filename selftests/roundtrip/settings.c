@@ -3,7 +3,9 @@
  * What threads and processes have set by prctl(): timer slack, huge pages, merging of pages, no new executable memory,
  * I/O flusher, speculation, time stamp counter, CPUID, broken memory.
  */
+#ifdef __x86_64__
 #include <asm/prctl.h>
+#endif
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>

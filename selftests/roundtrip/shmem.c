@@ -181,6 +181,27 @@ ROUNDTRIP(sysv_protections)
 	MUST(!shmdt(p) && !shmdt(ro) && !shmctl(id, IPC_RMID, NULL));
 }
 
+/*
+ * The kernel finds places for segments that a program could not ask for: any page, where SHMLBA is several (requirement
+ * 1.15).
+ */
+ROUNDTRIP(sysv_odd_pages)
+{
+	int id[8], odd = 0;
+	char *p[8];
+	size_t i;
+
+	for (i = 0; i < 8; i++) {
+		id[i] = segment(IPC_PRIVATE, PAGE, &p[i]);
+		*p[i] = 'a' + i;
+		odd += (uintptr_t)p[i] % SHMLBA != 0;
+	}
+	MUST(odd || SHMLBA == PAGE);
+	checkpoint_here();
+	for (i = 0; i < 8; i++)
+		MUST(*p[i] == (char)('a' + i) && !shmdt(p[i]) && !shmctl(id[i], IPC_RMID, NULL));
+}
+
 /* removed while attached, as programs do that want it to go with them */
 ROUNDTRIP(sysv_removed)
 {

@@ -245,6 +245,8 @@ static uintptr_t context_pc(const ucontext_t *uc)
 {
 #ifdef __x86_64__
 	return uc->uc_mcontext.gregs[REG_RIP];
+#elif defined(__arm__)
+	return uc->uc_mcontext.arm_pc;
 #else
 	return uc->uc_mcontext.gregs[REG_EIP];
 #endif
@@ -317,6 +319,7 @@ ROUNDTRIP(interrupted, AS_FOREIGN)
 
 /* ---- amid the instructions that a jump takes the place of ---- */
 
+#ifndef __arm__	/* which has no single steps */
 static uintptr_t pc_of(pid_t pid)
 {
 	struct user_regs_struct regs;
@@ -365,6 +368,7 @@ ROUNDTRIP(amid_entry, AS_FOREIGN)
 	MUST(!ptrace(PTRACE_DETACH, pid, NULL, NULL));
 	reap(pid);
 }
+#endif
 
 /* ---- asleep in a call that was made from it ---- */
 
@@ -401,10 +405,11 @@ static void unmap_vdso(bool code_too)
 	char *text = file_text("/proc/self/maps"), *line, *save = NULL;
 	unsigned long start, end;
 
-	if (sizeof(long) == 4)
-		subject_skip("in 32 bit system calls are made in the vDSO");
+#ifdef __i386__
+	subject_skip("in 32 bit system calls are made in the vDSO");
+#endif
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		if ((strstr(line, "[vvar") || (code_too && strstr(line, "[vdso]"))) &&
+		if ((strstr(line, "[vvar") || strstr(line, "[sigpage]") || (code_too && strstr(line, "[vdso]"))) &&
 		    sscanf(line, "%lx-%lx", &start, &end) == 2)
 			MUST(!munmap((void *)start, end - start));
 	free(text);
