@@ -137,6 +137,11 @@ static int probe_inotify(const struct probe_ctx *ctx, char *why, size_t size)
 	return probe_feature(ctx, CRK_FEAT_INOTIFY, why, size);
 }
 
+static int probe_snapshot(const struct probe_ctx *ctx, char *why, size_t size)
+{
+	return probe_feature(ctx, CRK_FEAT_SNAPSHOT, why, size);
+}
+
 /* a process with a chosen pid: our own pid is surely taken, so EEXIST is the answer of a kernel that can */
 static int probe_set_tid(const struct probe_ctx *ctx, char *why, size_t size)
 {
@@ -196,6 +201,7 @@ static const struct probe probes[] = {
 	{ "rseq", false, probe_rseq, "programs with restartable sequences (glibc 2.35 and newer)" },
 	{ "SysV shm attach", false, probe_shmat, "programs with SysV shared memory" },
 	{ "inotify events", false, probe_inotify, "programs with inotify events that they have not read yet" },
+	{ "memory snapshots", false, probe_snapshot, "dump -R holds the processes while their memory is written" },
 	{ "32-bit tasks", false, probe_compat, "32-bit programs" },
 	{ "x32 tasks", false, probe_x32, "x32 programs" },
 	{ "timer ids", false, probe_timer_ids, "fast restore of POSIX timers with high ids" },
