@@ -242,6 +242,39 @@ int crk_dev_read(int dev, pid_t pid, int file_fd, uint64_t off, const struct crk
 	return dev_err(ret, log, what);
 }
 
+int crk_dev_snapshot(int dev, pid_t pid, bool locked_too, uint32_t *id_ret, char *why, size_t size)
+{
+	struct crk_snapshot cmd = {
+		.size = sizeof(cmd), .flags = locked_too ? CRK_SNAPSHOT_LOCKED : 0, .pid = pid,
+		.log_uptr = (uintptr_t)why, .log_size = size,
+	};
+	int ret;
+
+	*why = '\0';
+	ret = dev_ioctl(dev, CRK_IOC_SNAPSHOT, &cmd);
+	if (ret && !*why)
+		snprintf(why, size, "the module cannot duplicate its memory: %s", strerrordesc_np(-ret) ?: "unknown error");
+	*id_ret = cmd.out_id;
+	return ret;
+}
+
+int crk_dev_read_snapshot(int dev, uint32_t id, pid_t pid, int file_fd, uint64_t off, const struct crk_range *ranges,
+			  uint32_t nr)
+{
+	char log[LOG_SIZE] = "", what[64];
+	struct crk_read cmd = {
+		.size = sizeof(cmd), .flags = CRK_READ_DROP, .snapshot = id, .file_fd = file_fd, .file_off = off,
+		.ranges_uptr = (uintptr_t)ranges, .nr = nr, .log_uptr = (uintptr_t)log, .log_size = sizeof(log),
+	};
+	int ret;
+
+	ret = dev_ioctl(dev, CRK_IOC_READ, &cmd);
+	if (!ret || ret == -ESTALE)
+		return ret;
+	snprintf(what, sizeof(what), "pid %d: cannot save its pages", pid);
+	return dev_err(ret, log, what);
+}
+
 int crk_dev_files(int dev, pid_t pid, struct crk_fd **ret, size_t *nr_ret)
 {
 	struct crk_files cmd = { .size = sizeof(cmd), .pid = pid, .entry_size = sizeof(struct crk_fd) };

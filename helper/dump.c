@@ -150,6 +150,11 @@ static int phase_thaw(struct dump_run *run)
 	return 0;
 }
 
+static int phase_pages(struct dump_run *run)
+{
+	return crk_mem_dump_later(&run->d);
+}
+
 static int phase_commit(struct dump_run *run)
 {
 	return crk_imgdir_commit(run->d.dir);
@@ -211,11 +216,12 @@ static const struct phase {
 	{ "tasks",	phase_tasks },
 	{ "capture",	phase_capture },	/* most refusals */
 	{ "files",	phase_files },		/* before memory, which refers to open files */
-	{ "memory",	phase_memory },
+	{ "memory",	phase_memory },		/* what is not in a snapshot, and makes these */
 	{ "state",	phase_state },
 	{ "inventory",	phase_inventory },
 	{ "verify",	phase_verify },		/* nobody ran: after all that was read from the target */
 	{ "thaw",	phase_thaw },
+	{ "pages",	phase_pages },		/* from snapshots: what there are of them was made while frozen */
 	{ "commit",	phase_commit },		/* before the end: the images must be complete */
 	{ "end",	phase_end },
 };
@@ -260,14 +266,15 @@ static void report(const struct dump_run *run, double seconds)
 {
 	const struct crk_dump *d = &run->d;
 	double frozen = d->frozen_ns / 1e9;
-	unsigned long long bytes = d->pages_written * (unsigned long long)sysconf(_SC_PAGESIZE);
+	unsigned long long page = sysconf(_SC_PAGESIZE), bytes = d->pages_written * page;
+	unsigned long long bytes_frozen = (d->pages_written - d->pages_later) * page;
 
 	if (d->opts->json)
-		printf("{ \"processes\": %zu, \"threads\": %zu, \"pages_bytes\": %llu, \"seconds\": %.6f, \"frozen_seconds\": %.6f, \"thaws_held_off\": %u }\n",
-		       d->nr_procs, d->nr_tasks, bytes, seconds, frozen, run->nr_thaws);
+		printf("{ \"processes\": %zu, \"threads\": %zu, \"pages_bytes\": %llu, \"pages_bytes_frozen\": %llu, \"snapshots\": %zu, \"seconds\": %.6f, \"frozen_seconds\": %.6f, \"thaws_held_off\": %u }\n",
+		       d->nr_procs, d->nr_tasks, bytes, bytes_frozen, d->nr_snapshots, seconds, frozen, run->nr_thaws);
 	else if (isatty(STDOUT_FILENO) || d->opts->verbose)
-		printf("%zu processes, %zu threads, %.1f MiB in %.3f s, frozen for %.3f s\n", d->nr_procs, d->nr_tasks,
-		       bytes / 1048576.0, seconds, frozen);
+		printf("%zu processes, %zu threads, %.1f MiB in %.3f s, frozen for %.3f s while %.1f MiB were copied\n",
+		       d->nr_procs, d->nr_tasks, bytes / 1048576.0, seconds, frozen, bytes_frozen / 1048576.0);
 	if (run->nr_thaws)
 		crk_warn("%u attempts of others to thaw cgroup %s were held off", run->nr_thaws, run->cgroup);
 }
@@ -295,9 +302,10 @@ static void finish(struct dump_run *run, int err)
 	free(run->cgroup);
 }
 
-static int dump_once(const struct crk_opts *opts, int *status_ret)
+/* @no_snapshots: in, to do without them; out: one was lost, and the dump with it */
+static int dump_once(const struct crk_opts *opts, bool *no_snapshots, int *status_ret)
 {
-	struct dump_run run = { .d = { .opts = opts, .dev = -1, .cgroup_fd = -1 } };
+	struct dump_run run = { .d = { .opts = opts, .dev = -1, .cgroup_fd = -1, .no_snapshots = *no_snapshots } };
 	uint64_t start = now_ns();
 	int err;
 
@@ -308,6 +316,7 @@ static int dump_once(const struct crk_opts *opts, int *status_ret)
 	*status_ret = !err ? CRK_EXIT_DONE : run.in_doubt ? CRK_EXIT_DOUBT : CRK_EXIT_FAILED;
 	if (!err)
 		report(&run, (now_ns() - start) / 1e9);
+	*no_snapshots |= run.d.snapshot_lost;
 	finish(&run, err);
 	return err;
 }
@@ -321,6 +330,7 @@ static bool may_succeed_later(int err)
 int crk_cmd_dump(const struct crk_opts *opts)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
+	bool no_snapshots = false;
 	int err, status;
 	unsigned int i;
 
@@ -328,11 +338,17 @@ int crk_cmd_dump(const struct crk_opts *opts)
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	for (i = 0;; i++) {
-		err = dump_once(opts, &status);
-		if (status != CRK_EXIT_FAILED || !may_succeed_later(err) || i == opts->retry)
+	for (i = 0;;) {
+		bool had = !no_snapshots;
+
+		err = dump_once(opts, &no_snapshots, &status);
+		if (err && no_snapshots && had) {
+			crk_warn("dumping again, with all memory copied while frozen");
+			continue;
+		}
+		if (status != CRK_EXIT_FAILED || !may_succeed_later(err) || i++ == opts->retry)
 			return status;
-		crk_warn("trying again, %u of %u", i + 1, opts->retry);
+		crk_warn("trying again, %u of %u", i, opts->retry);
 		usleep(10000);
 	}
 }

@@ -36,6 +36,7 @@ struct crk_opts {
 	const char *cgroup;		/* -g: path below the cgroup2 mount, or absolute */
 	pid_t tree;			/* -t, 0 if not given */
 	bool leave_running, leave_stopped, leave_frozen;
+	enum crk_snapshots { CRK_SNAPSHOTS_AUTO, CRK_SNAPSHOTS_ALWAYS, CRK_SNAPSHOTS_NEVER } snapshots;
 	bool refuse_traced;
 	bool restore_times;
 	bool detach;			/* -d */
@@ -106,6 +107,10 @@ struct crk_dump {
 	struct crk_dump_mem *mem;	/* mem/: inode identity → shared memory id, pages written */
 	uint64_t frozen_ns;		/* length of the freeze */
 	uint64_t pages_written;
+	uint64_t pages_later;		/* of these, by snapshots: when the cgroup ran again */
+	size_t nr_snapshots;
+	bool no_snapshots;		/* one was lost: this is the second try */
+	bool snapshot_lost;
 	bool frozen;
 };
 
@@ -251,6 +256,7 @@ struct crk_rproc *crk_restore_proc(struct crk_rst *r, pid_t pid);	/* NULL if not
 /* ---- memory (mem/) ---- */
 
 int crk_mem_dump(struct crk_dump *d);		/* mm-PID, pagemap-PID, pages-N, shared memory, crk-vma, crk-cow; frozen */
+int crk_mem_dump_later(struct crk_dump *d);	/* the rest of pages-N, from snapshots; thawed */
 void crk_mem_dump_free(struct crk_dump *d);
 
 int crk_mem_plan(struct crk_rst *r);	/* reads mm, pagemap, crk-vma, crk-cow; refuses what can't be mapped here */
@@ -301,6 +307,11 @@ int crk_dev_capture(int dev, void **ret, size_t *len_ret);			/* malloc'ed: all t
 int crk_dev_vmas(int dev, pid_t pid, struct crk_vma **ret, size_t *nr_ret);	/* malloc'ed */
 int crk_dev_pages(int dev, struct crk_pagerun *cmd);				/* one call, cursor in cmd->start */
 int crk_dev_read(int dev, pid_t pid, int file_fd, uint64_t off, const struct crk_range *ranges, uint32_t nr);
+/* *@id_ret names it; silent: why not in @why */
+int crk_dev_snapshot(int dev, pid_t pid, bool locked_too, uint32_t *id_ret, char *why, size_t size);
+/* gives back what was written, so call it in the order of addresses; -ESTALE, silently: the snapshot is lost */
+int crk_dev_read_snapshot(int dev, uint32_t id, pid_t pid, int file_fd, uint64_t off, const struct crk_range *ranges,
+			  uint32_t nr);
 int crk_dev_files(int dev, pid_t pid, struct crk_fd **ret, size_t *nr_ret);	/* malloc'ed */
 int crk_dev_file_id(int dev, int fd, uint64_t *ret);	/* of a descriptor of ours; silent */
 int crk_dev_fd_get(int dev, pid_t tid, int fd);				/* here, or negative errno */

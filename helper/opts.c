@@ -18,7 +18,7 @@
 
 #define DEFAULT_TIMEOUT_MS	10000
 
-enum kind { OPT_FLAG, OPT_STRING, OPT_PID, OPT_SECONDS, OPT_SIZE, OPT_NUMBER, OPT_LIST, OPT_INHERIT, OPT_FAULT, OPT_VERBOSE, OPT_HELP };
+enum kind { OPT_FLAG, OPT_STRING, OPT_PID, OPT_SECONDS, OPT_SIZE, OPT_NUMBER, OPT_LIST, OPT_INHERIT, OPT_FAULT, OPT_SNAPSHOTS, OPT_VERBOSE, OPT_HELP };
 
 struct option_row {
 	const char *name;
@@ -45,6 +45,8 @@ static const struct option_row rows[] = {
 	  "leave the processes stopped (SIGSTOP)" },
 	{ "leave-frozen", 0, OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(leave_frozen), NULL,
 	  "leave the cgroup frozen" },
+	{ "snapshot", 0, OPT_SNAPSHOTS, CRK_CMD_DUMP, TO(snapshots), "WHEN",
+	  "with -R: let them go on before their memory is written: auto (default), always, never" },
 	{ "retry", 0, OPT_NUMBER, CRK_CMD_DUMP, TO(retry), "N",
 	  "try again up to N times when the processes were disturbed meanwhile" },
 	{ "refuse-traced", 0, OPT_FLAG, CRK_CMD_DUMP, TO(refuse_traced), NULL,
@@ -176,6 +178,23 @@ static int parse_fault(struct crk_opts *opts, const char *text)
 	return 0;
 }
 
+static int parse_snapshots(struct crk_opts *opts, const char *text)
+{
+	static const char * const words[] = {
+		[CRK_SNAPSHOTS_AUTO] = "auto", [CRK_SNAPSHOTS_ALWAYS] = "always", [CRK_SNAPSHOTS_NEVER] = "never",
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		if (!strcmp(text, words[i])) {
+			opts->snapshots = i;
+			return 0;
+		}
+	}
+	fprintf(stderr, "crkhelper: --snapshot %s: expected auto, always or never\n", text);
+	return -EINVAL;
+}
+
 static int option_apply(const struct option_row *o, struct crk_opts *opts, char *arg)
 {
 	char *member = (char *)opts + o->offset;
@@ -213,6 +232,9 @@ static int option_apply(const struct option_row *o, struct crk_opts *opts, char 
 		break;
 	case OPT_FAULT:
 		ret = parse_fault(opts, arg);
+		break;
+	case OPT_SNAPSHOTS:
+		ret = parse_snapshots(opts, arg);
 		break;
 	case OPT_VERBOSE:
 		opts->verbose++;

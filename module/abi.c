@@ -21,6 +21,7 @@ SIZE(crk_capture, CRK_CAPTURE_SIZE_VER0, __reserved2);
 SIZE(crk_vmas, CRK_VMAS_SIZE_VER0, start);
 SIZE(crk_pagerun, CRK_PAGERUN_SIZE_VER0, out_nr_ids);
 SIZE(crk_read, CRK_READ_SIZE_VER0, __reserved2);
+SIZE(crk_snapshot, CRK_SNAPSHOT_SIZE_VER0, __reserved);
 SIZE(crk_files, CRK_FILES_SIZE_VER0, __reserved);
 SIZE(crk_queue, CRK_QUEUE_SIZE_VER0, __reserved);
 SIZE(crk_fd_get, CRK_FD_GET_SIZE_VER0, __reserved);

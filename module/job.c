@@ -15,6 +15,7 @@ struct crk_job *crk_job_create(void)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&job->ref);
 	mutex_init(&job->lock);
+	INIT_LIST_HEAD(&job->snapshots);
 	job->opener = get_pid(task_tgid(current));
 	get_random_bytes(&job->key, sizeof(job->key));
 	return job;
@@ -49,6 +50,7 @@ void crk_job_close(struct crk_job *job)
 		crk_freeze_end(job, false, NULL);
 	if (job->gate)
 		crk_gate_kill(job);
+	crk_snapshots_end(job);
 	job->state = CRK_JOB_DONE;
 	mutex_unlock(&job->lock);
 }

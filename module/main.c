@@ -24,6 +24,7 @@ union crk_cmd {
 	struct crk_vmas vmas;
 	struct crk_pagerun pages;
 	struct crk_read read;
+	struct crk_snapshot snapshot;
 	struct crk_files files;
 	struct crk_queue queue;
 	struct crk_fd_get fd_get;
@@ -58,6 +59,8 @@ static int run_info(struct crk_job *job, union crk_cmd *cmd, struct crk_log *log
 		cmd->info.out_features |= CRK_FEAT_RSEQ_SLICE;
 	if (crk_events_can())
 		cmd->info.out_features |= CRK_FEAT_INOTIFY;
+	if (crk_snapshot_can())
+		cmd->info.out_features |= CRK_FEAT_SNAPSHOT;
 	crk_symbols_missing(log);
 	return 0;
 }
@@ -89,6 +92,7 @@ RUN(capture, crk_capture(job, &cmd->capture, log))
 RUN(vmas, crk_vmas(job, &cmd->vmas))
 RUN(pages, crk_pages(job, &cmd->pages))
 RUN(read, crk_read(job, &cmd->read, log))
+RUN(snapshot, crk_snapshot(job, &cmd->snapshot, log))
 RUN(files, crk_files(job, &cmd->files))
 RUN(queue, crk_queue(&cmd->queue))
 RUN(fd_get, crk_fd_get(job, &cmd->fd_get))
@@ -142,7 +146,11 @@ static const struct crk_ioctl crk_ioctls[] = {
 	    RES2(crk_capture)),
 	ROW(VMAS, run_vmas, crk_vmas, CRK_VMAS_SIZE_VER0, OPENER | FROZEN),
 	ROW(PAGES, run_pages, crk_pagerun, CRK_PAGERUN_SIZE_VER0, OPENER | FROZEN),
-	ROW(READ, run_read, crk_read, CRK_READ_SIZE_VER0, OPENER | FROZEN, LOG(crk_read), RES2(crk_read)),
+	/* a snapshot is read when nothing is frozen any more: checked there */
+	ROW(READ, run_read, crk_read, CRK_READ_SIZE_VER0, OPENER, LOG(crk_read), FLAGS(CRK_READ_DROP),
+	    .reserved2 = offsetof(struct crk_read, __reserved2)),
+	ROW(SNAPSHOT, run_snapshot, crk_snapshot, CRK_SNAPSHOT_SIZE_VER0, OPENER | FROZEN, LOG(crk_snapshot),
+	    RES(crk_snapshot), FLAGS(CRK_SNAPSHOT_LOCKED)),
 	ROW(FILES, run_files, crk_files, CRK_FILES_SIZE_VER0, OPENER | FROZEN, RES(crk_files)),
 	ROW(QUEUE, run_queue, crk_queue, CRK_QUEUE_SIZE_VER0, OPENER | FROZEN, RES(crk_queue)),
 	ROW(FD_GET, run_fd_get, crk_fd_get, CRK_FD_GET_SIZE_VER0, OPENER | FROZEN, RES(crk_fd_get)),
@@ -310,10 +318,15 @@ static int __init crk_init(void)
 	ret = crk_symbols_init();
 	if (ret)
 		return ret;
+	ret = crk_snapshot_init();
+	if (ret)
+		return ret;
 	crk_freeze_guard_init();	/* CRK_IOC_INFO tells when there is none */
 	ret = misc_register(&crk_device);
-	if (ret)
+	if (ret) {
 		crk_freeze_guard_exit();
+		crk_snapshot_exit();
+	}
 	return ret;
 }
 
@@ -321,6 +334,7 @@ static void __exit crk_exit(void)
 {
 	misc_deregister(&crk_device);
 	crk_freeze_guard_exit();
+	crk_snapshot_exit();
 	rcu_barrier();			/* memory of jobs */
 }
 

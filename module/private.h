@@ -40,6 +40,8 @@ struct crk_gate;		/* threads.c: what a restore holds */
  * @key: for the identities given to userspace
  * @state: under @lock
  * @frozen: under @lock; set in CRK_JOB_DUMP
+ * @snapshots: under @lock: struct crk_snap, kept beyond the thaw
+ * @nr_snapshots: that were ever made
  * @gate: set once by CRK_IOC_RESTORE, freed with the job
  */
 struct crk_job {
@@ -49,6 +51,8 @@ struct crk_job {
 	siphash_key_t key;
 	enum crk_job_state state;
 	struct crk_frozen *frozen;
+	struct list_head snapshots;
+	u32 nr_snapshots;
 	struct crk_gate *gate;
 };
 
@@ -88,6 +92,18 @@ int crk_read(struct crk_job *job, struct crk_read *cmd, struct crk_log *log);
 int crk_files(struct crk_job *job, struct crk_files *cmd);
 int crk_queue(struct crk_queue *cmd);
 int crk_fd_get(struct crk_job *job, struct crk_fd_get *cmd);
+
+/* snapshot.c: memory that outlives the freeze; called with job->lock held */
+struct crk_snap;
+bool crk_snapshot_can(void);
+int crk_snapshot(struct crk_job *job, struct crk_snapshot *cmd, struct crk_log *log);
+void crk_snapshots_end(struct crk_job *job);
+struct crk_snap *crk_snap_find(struct crk_job *job, u32 id);	/* NULL if there is none */
+struct mm_struct *crk_snap_get_mm(struct crk_snap *snap);	/* NULL if it is lost; mmput() it */
+bool crk_snap_lost(const struct crk_snap *snap);		/* what was read since is not to be trusted */
+int crk_snap_drop(struct crk_snap *snap, unsigned long end);	/* all below @end */
+int crk_snapshot_init(void);
+void crk_snapshot_exit(void);
 
 /* inotify.c: both ways */
 bool crk_events_can(void);

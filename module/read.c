@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Page contents of a frozen process, written straight into a file: one copy, from its pages to the page cache.
+ * Page contents of a frozen process or of a snapshot, written straight into a file: one copy, from its pages to the
+ * page cache.
  * Pages are pinned by batches, so that neither a system call nor a lock is paid per page, and protections do not
  * matter: /proc/PID/mem may refuse PROT_NONE pages (CONFIG_PROC_MEM_FORCE_PTRACE).
  */
@@ -17,11 +18,24 @@
 
 #define READ_BATCH	512	/* pages */
 #define RANGE_BATCH	256
+#define DROP_PAGES	4096	/* are given back at once: fewer would be more work than they are worth */
 
+/**
+ * struct read_batch - pages that are held, to be written together
+ * @pages: referenced
+ * @vecs: the same as segments
+ * @nr: entries of @pages
+ * @snap: what they are of, NULL: a process
+ * @end: address after the last of them
+ * @nr_written: pages of @snap that were written and are not yet given back
+ */
 struct read_batch {
 	struct page *pages[READ_BATCH];
 	struct bio_vec vecs[READ_BATCH];
 	u32 nr;
+	struct crk_snap *snap;
+	u64 end;
+	u32 nr_written;
 };
 
 static void batch_put(struct read_batch *b)
@@ -45,6 +59,17 @@ static u32 batch_vecs(struct read_batch *b)
 	return nr;
 }
 
+static int batch_drop(struct read_batch *b, const struct crk_read *cmd, u32 min_pages)
+{
+	int ret;
+
+	if (!(cmd->flags & CRK_READ_DROP) || b->nr_written < min_pages)
+		return 0;
+	ret = crk_snap_drop(b->snap, b->end);
+	b->nr_written = 0;
+	return ret;
+}
+
 static int batch_write(struct read_batch *b, struct file *file, struct crk_read *cmd)
 {
 	size_t len = (size_t)b->nr << PAGE_SHIFT;
@@ -60,8 +85,11 @@ static int batch_write(struct read_batch *b, struct file *file, struct crk_read 
 			break;
 		cmd->out_len += ret;
 	}
+	b->nr_written += b->nr;
 	batch_put(b);
-	return iov_iter_count(&iter) ? (ret < 0 ? ret : -ENOSPC) : 0;
+	if (iov_iter_count(&iter))
+		return ret < 0 ? ret : -ENOSPC;
+	return batch_drop(b, cmd, DROP_PAGES);
 }
 
 /* the kernel's, since to find it by the process makes it one of its pages; how many */
@@ -90,10 +118,15 @@ static int range_read(struct mm_struct *mm, const struct crk_range *r, struct re
 		got = vdso_get(mm, addr, b->pages + b->nr) ?:
 		      get_user_pages_remote(mm, addr, want, FOLL_FORCE, b->pages + b->nr, NULL);
 		mmap_read_unlock(mm);
+		if (b->snap && crk_snap_lost(b->snap)) {
+			b->nr += max(got, 0L);
+			return crk_log(log, -ESTALE, "snapshot %u is lost", cmd->snapshot);
+		}
 		if (got <= 0)
 			return crk_log(log, -EFAULT, "address %llx can't be read (%ld)", addr, got);
 		b->nr += got;
 		addr += (u64)got << PAGE_SHIFT;
+		b->end = addr;
 		if (b->nr == READ_BATCH)
 			ret = batch_write(b, file, cmd);
 		if (!ret && fatal_signal_pending(current))
@@ -133,10 +166,13 @@ static int ranges_read(struct mm_struct *mm, struct read_batch *b, struct file *
 			ret = range_read(mm, &ranges[i], b, file, cmd, log);
 		}
 	}
-	return ret ?: b->nr ? batch_write(b, file, cmd) : 0;
+	if (!ret && b->nr)
+		ret = batch_write(b, file, cmd);
+	return ret ?: batch_drop(b, cmd, 1);
 }
 
-static int read_to_file(struct mm_struct *mm, struct file *file, struct crk_read *cmd, struct crk_log *log)
+static int read_to_file(struct mm_struct *mm, struct crk_snap *snap, struct file *file, struct crk_read *cmd,
+			struct crk_log *log)
 {
 	struct read_batch *b;
 	int ret;
@@ -146,31 +182,52 @@ static int read_to_file(struct mm_struct *mm, struct file *file, struct crk_read
 	b = kvzalloc(sizeof(*b), GFP_KERNEL_ACCOUNT);
 	if (!b)
 		return -ENOMEM;
+	b->snap = snap;
 	ret = ranges_read(mm, b, file, cmd, log);
 	batch_put(b);
 	kvfree(b);
 	return ret;
 }
 
-int crk_read(struct crk_job *job, struct crk_read *cmd, struct crk_log *log)
+static struct mm_struct *process_mm(struct crk_job *job, s32 pid)
 {
 	struct task_struct *t;
+	struct mm_struct *mm;
+
+	if (job->state != CRK_JOB_DUMP)
+		return ERR_PTR(-EBUSY);
+	t = crk_frozen_task_get(job, pid);
+	if (IS_ERR(t))
+		return ERR_CAST(t);
+	mm = get_task_mm(t);
+	put_task_struct(t);
+	return mm ?: ERR_PTR(-ESRCH);
+}
+
+int crk_read(struct crk_job *job, struct crk_read *cmd, struct crk_log *log)
+{
+	struct crk_snap *snap = NULL;
 	struct mm_struct *mm;
 	struct file *file;
 	int ret;
 
 	cmd->out_len = 0;
-	if (cmd->flags || cmd->__reserved || cmd->__reserved2 || cmd->file_off > S64_MAX)
+	if (cmd->file_off > S64_MAX || (cmd->snapshot ? cmd->pid : cmd->flags))
 		return -EINVAL;
-	t = crk_frozen_task_get(job, cmd->pid);
-	if (IS_ERR(t))
-		return PTR_ERR(t);
-	mm = get_task_mm(t);
-	put_task_struct(t);
-	if (!mm)
-		return -ESRCH;
+	if (cmd->snapshot) {
+		snap = crk_snap_find(job, cmd->snapshot);
+		if (!snap)
+			return -ESRCH;
+		mm = crk_snap_get_mm(snap);
+		if (!mm)
+			return crk_log(log, -ESTALE, "snapshot %u is lost", cmd->snapshot);
+	} else {
+		mm = process_mm(job, cmd->pid);
+		if (IS_ERR(mm))
+			return PTR_ERR(mm);
+	}
 	file = fget(cmd->file_fd);
-	ret = file ? read_to_file(mm, file, cmd, log) : -EBADF;
+	ret = file ? read_to_file(mm, snap, file, cmd, log) : -EBADF;
 	if (file)
 		fput(file);
 	mmput(mm);

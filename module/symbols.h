@@ -85,6 +85,7 @@ struct crk_symbol {
 	NEED(ptrace_notify,	"CONFIG_MMU",		"restore: tracees")			\
 	NEED(send_sig_info,	"CONFIG_MMU",		"restore: tracees")			\
 	CRK_LAYOUT_SYMBOLS(ADDR)								\
+	WANT(kernel_clone,	"CONFIG_MMU",		"snapshots of memory")			\
 	WANT(user_enable_single_step, "CONFIG_MMU",	"restore of tracees that single-step")	\
 	WANT(arch_prctl_spec_ctrl_get, "CONFIG_MMU",	"speculation controls of tasks")	\
 	ADDR(do_no_restart_syscall, "CONFIG_MMU",	"restart blocks")			\

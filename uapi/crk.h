@@ -40,6 +40,7 @@
 #define CRK_FEAT_RSEQ_SLICE	(1ULL << 6)	/* CRK_THREAD_RSEQ_SLICE can be set */
 #define CRK_FEAT_INOTIFY	(1ULL << 7)	/* CRK_IOC_EVENTS, CRK_IOC_EVENTS_PUT */
 #define CRK_FEAT_OABI		(1ULL << 8)	/* system calls by CRK_ABI_OABI */
+#define CRK_FEAT_SNAPSHOT	(1ULL << 9)	/* CRK_IOC_SNAPSHOT, struct crk_read.snapshot */
 
 /**
  * struct crk_info - CRK_IOC_INFO: what this module can do
@@ -478,24 +479,67 @@ struct crk_range {
 	__aligned_u64 len;
 };
 
+#define CRK_SNAPSHOT_LOCKED	(1U << 0)	/* memory that is locked (CRK_VMA_LOCKED), too */
+
 /**
- * struct crk_read - CRK_IOC_READ: write pages of a frozen process to a file
- * @size: sizeof(struct crk_read) as the caller knows it
- * @flags: 0
+ * struct crk_snapshot - CRK_IOC_SNAPSHOT: duplicate the memory of a frozen process copy-on-write
+ * @size: sizeof(struct crk_snapshot) as the caller knows it
+ * @flags: CRK_SNAPSHOT_*
  * @pid: process or thread
+ * @out_id: names the duplicate in struct crk_read, never 0
+ * @log_uptr: the reason of a failure as text; may be 0
+ * @log_size: bytes at @log_uptr
+ * @__reserved: 0
+ *
+ * The duplicate keeps what the memory was at the freeze, also after CRK_IOC_THAW, until the job ends.  In it are all
+ * private mappings, those with CRK_VMA_DONTCOPY and CRK_VMA_WIPEONFORK included; not CRK_VMA_SHARED, MAYSHARE,
+ * HUGETLB, IO and SPECIAL ones, nor without CRK_SNAPSHOT_LOCKED those with CRK_VMA_LOCKED: these are read before the
+ * thaw.
+ *
+ * A kernel thread in all but name ("crk-snapshot") has the duplicate as its memory.  It is no child of the process, and
+ * it is the first to be killed when memory runs out.  From the thaw on each page that the process writes to is copied
+ * once, at the expense of its own memory cgroup.  A failure changes nothing.
+ *
+ * Errors: EBUSY not frozen by this job, or the memory is shared with a task outside of the cgroup; ESRCH no such task
+ * in the cgroup, or it has no memory; EOPNOTSUPP without CRK_FEAT_SNAPSHOT, or a mapping is registered with
+ * userfaultfd; ENOMEM for page tables or, with vm.overcommit_memory 2, beyond the limit; EAGAIN no more tasks can be
+ * made.
+ */
+struct crk_snapshot {
+	__u32 size;
+	__u32 flags;
+	__s32 pid;
+	__u32 out_id;
+	__aligned_u64 log_uptr;
+	__u32 log_size;
+	__u32 __reserved;
+};
+#define CRK_SNAPSHOT_SIZE_VER0	32
+#define CRK_IOC_SNAPSHOT	_IO(CRK_IOC_MAGIC, 0x0D)
+
+#define CRK_READ_DROP		(1U << 0)	/* of a snapshot: give back the memory up to the last page written */
+
+/**
+ * struct crk_read - CRK_IOC_READ: write pages of a frozen process, or of a snapshot, to a file
+ * @size: sizeof(struct crk_read) as the caller knows it
+ * @flags: CRK_READ_*
+ * @pid: process or thread; 0 with @snapshot
  * @file_fd: a regular file open for writing
  * @file_off: where to write, bytes; the ranges follow each other without gaps
  * @ranges_uptr: array of struct crk_range; the pages should be present, absent ones are faulted in
  * @nr: entries at @ranges_uptr
- * @__reserved: 0
+ * @snapshot: read this one, of CRK_IOC_SNAPSHOT, and not a process; 0: none
  * @out_len: bytes written, also after an error
  * @log_uptr: the reason of a failure as text; may be 0
  * @log_size: bytes at @log_uptr
  * @__reserved2: 0
  *
  * One copy, from the target's pages into the file.  Protections do not matter: PROT_NONE pages are read too.
+ * A snapshot can be read after CRK_IOC_THAW too; with CRK_READ_DROP in the order of addresses only, since all below the
+ * last page that was written is gone then.
  *
- * Errors: EBUSY not frozen by this job; ESRCH; EFAULT a page can't be read, the log says which; those of write(2).
+ * Errors: EBUSY not frozen by this job; ESRCH no such task or snapshot; ESTALE the snapshot is lost, since memory ran
+ * out or somebody killed its holder; EFAULT a page can't be read, the log says which; those of write(2).
  */
 struct crk_read {
 	__u32 size;
@@ -505,7 +549,7 @@ struct crk_read {
 	__aligned_u64 file_off;
 	__aligned_u64 ranges_uptr;
 	__u32 nr;
-	__u32 __reserved;
+	__u32 snapshot;
 	__aligned_u64 out_len;
 	__aligned_u64 log_uptr;
 	__u32 log_size;

@@ -42,6 +42,15 @@ struct crk_page_ids {
 	size_t nr, room;
 };
 
+/* private memory of a process that is to be saved */
+struct crk_private {
+	struct crk_range *ranges;	/* in order of address */
+	size_t nr, room;
+	uint32_t snapshot;		/* that is read after the thaw; 0: all is read before */
+	bool locked_too;		/* locked memory is in the snapshot */
+	struct crk_img *img;		/* pages-N.img, as long as there is something to come */
+};
+
 /* a vDSO that is in crk-vdso.img */
 struct crk_vdso_saved {
 	int kind;
@@ -59,11 +68,20 @@ struct crk_dump_mem {
 	size_t nr_vdsos, room_vdsos;
 	struct crk_img *vdso_img;	/* NULL: none yet */
 	uint32_t next_pages_id, next_shm_id;
-	struct crk_page_ids *ids;	/* pagemap.c: of each process, in the order of d->procs */
+	/* pagemap.c: of each process, in the order of d->procs */
+	struct crk_page_ids *ids;
+	struct crk_private *private;
 };
 
+/* which pages there are: before any memory is duplicated, since all pages are shared then */
+int crk_pagemap_scan(struct crk_dump *d, struct crk_dproc *p);
+/* snapshot.c: duplicates of what is better read after the thaw; why the others are not, with -v */
+int crk_snapshots_take(struct crk_dump *d);
+bool crk_snapshot_has(const struct crk_private *m, const struct crk_vma *v);	/* is the mapping in a snapshot of @m? */
 int crk_vmas_dump(struct crk_dump *d, struct crk_dproc *p, const uint64_t *nr_pages);
+/* what is not in a snapshot; pages with contents by mapping into @nr_pages */
 int crk_pagemap_dump(struct crk_dump *d, struct crk_dproc *p, uint64_t *nr_pages);
+int crk_pagemap_dump_later(struct crk_dump *d, struct crk_dproc *p);	/* the rest */
 int crk_cow_dump(struct crk_dump *d, struct crk_dproc *p);
 void crk_pagemap_free(struct crk_dump *d);
 /* mapping @v, a [vdso], which goes into @c */

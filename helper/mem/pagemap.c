@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Dump of private pages: which there are, from the module by runs; their contents, which the module writes into the
- * pages image; and which of them are the same physical page as an ancestor's at the same address.
+ * pages image, now or from a snapshot when the process runs again; and which of them are the same physical page as an
+ * ancestor's at the same address.
  */
 #include <errno.h>
 #include <string.h>
@@ -15,16 +16,8 @@
 struct scan {
 	struct crk_pages *pages;	/* one batch */
 	uint64_t *ids;
-	struct crk_range *ranges;	/* all to be saved */
-	size_t nr_ranges, room_ranges;
+	struct crk_private *to;		/* all to be saved */
 };
-
-static void scan_free(struct scan *s)
-{
-	free(s->pages);
-	free(s->ids);
-	free(s->ranges);
-}
 
 static int ids_add(struct crk_page_ids *to, uint64_t addr, const uint64_t *ids, size_t nr)
 {
@@ -51,15 +44,15 @@ static int ids_add(struct crk_page_ids *to, uint64_t addr, const uint64_t *ids, 
 }
 
 /* runs that follow each other become one */
-static int range_add(struct scan *s, uint64_t addr, uint64_t len)
+static int range_add(struct crk_private *m, uint64_t addr, uint64_t len)
 {
-	struct crk_range *last = s->nr_ranges ? &s->ranges[s->nr_ranges - 1] : NULL;
+	struct crk_range *last = m->nr ? &m->ranges[m->nr - 1] : NULL;
 
 	if (last && last->addr + last->len == addr) {
 		last->len += len;
 		return 0;
 	}
-	last = array_add(s->ranges, s->nr_ranges, s->room_ranges);
+	last = array_add(m->ranges, m->nr, m->room);
 	if (!last)
 		return crk_oom();
 	last->addr = addr;
@@ -67,13 +60,12 @@ static int range_add(struct scan *s, uint64_t addr, uint64_t len)
 	return 0;
 }
 
-static int batch_take(struct crk_dump *d, struct scan *s, const struct crk_pagerun *cmd, struct crk_page_ids *ids)
+static int batch_take(struct scan *s, const struct crk_pagerun *cmd, struct crk_page_ids *ids)
 {
 	const uint64_t *id = s->ids;
 	uint32_t i;
 	int err = 0;
 
-	(void)d;
 	for (i = 0; i < cmd->out_nr && !err; i++) {
 		const struct crk_pages *run = &s->pages[i];
 
@@ -82,7 +74,7 @@ static int batch_take(struct crk_dump *d, struct scan *s, const struct crk_pager
 			id += run->nr;
 		}
 		if (!err && run->flags & (CRK_PAGE_ANON | CRK_PAGE_SWAP))
-			err = range_add(s, run->addr, run->nr * PAGE_SIZE);
+			err = range_add(s->to, run->addr, run->nr * PAGE_SIZE);
 	}
 	return err;
 }
@@ -106,77 +98,9 @@ static int scan_run(struct crk_dump *d, struct crk_dproc *p, struct scan *s, str
 		cmd.nr_ids = ids ? ID_BATCH : 0;
 		err = crk_dev_pages(d->dev, &cmd);
 		if (!err)
-			err = batch_take(d, s, &cmd, ids);
+			err = batch_take(s, &cmd, ids);
 	}
 	return err;
-}
-
-static int write_pagemap(struct crk_dump *d, struct crk_dproc *p, const struct scan *s, uint32_t pages_id)
-{
-	PagemapHead head = PAGEMAP_HEAD__INIT;
-	struct crk_img *img;
-	int err, err2;
-	size_t i;
-
-	err = crk_img_create(d->dir, CRK_IMG_PAGEMAP, p->pid, &img);
-	if (err)
-		return err;
-	head.pages_id = pages_id;
-	err = crk_img_put(img, &head.base);
-	for (i = 0; i < s->nr_ranges && !err; i++) {
-		PagemapEntry e = PAGEMAP_ENTRY__INIT;
-
-		crk_pagemap_set(&e, s->ranges[i].addr, s->ranges[i].len / PAGE_SIZE, PE_PRESENT);
-		err = crk_img_put(img, &e.base);
-	}
-	err2 = crk_img_close(img);
-	return err ?: err2;
-}
-
-static int write_pages(struct crk_dump *d, struct crk_dproc *p, const struct scan *s, uint32_t pages_id)
-{
-	struct crk_img *img;
-	uint64_t off = 0;
-	size_t i, j;
-	int err, err2, fd;
-
-	err = crk_img_create(d->dir, CRK_IMG_PAGES, pages_id, &img);
-	if (err)
-		return err;
-	fd = crk_img_fd(img);
-	if (fd < 0)
-		err = fd;
-	for (i = 0; i < s->nr_ranges && !err; i += RANGE_BATCH) {
-		size_t nr = min(s->nr_ranges - i, (size_t)RANGE_BATCH);
-
-		err = crk_dev_read(d->dev, p->live->tid, fd, off, s->ranges + i, nr);
-		for (j = i; j < i + nr; j++)
-			off += s->ranges[j].len;
-	}
-	d->pages_written += off / PAGE_SIZE;
-	err2 = crk_img_close(img);
-	return err ?: err2;
-}
-
-/* pages with contents per mapping */
-static void count_pages(const struct crk_dproc *p, const struct scan *s, uint64_t *nr_pages)
-{
-	size_t i = 0, k;
-
-	for (k = 0; k < s->nr_ranges; k++) {
-		uint64_t addr = s->ranges[k].addr, end = addr + s->ranges[k].len;
-
-		while (i < p->nr_vmas && addr < end) {
-			uint64_t up_to = min(end, (uint64_t)p->vmas[i].end);
-
-			if (addr >= p->vmas[i].end) {
-				i++;
-				continue;
-			}
-			nr_pages[i] += (up_to - addr) / PAGE_SIZE;
-			addr = up_to;
-		}
-	}
 }
 
 static bool has_family(const struct crk_dump *d, const struct crk_dproc *p)
@@ -189,24 +113,179 @@ static bool has_family(const struct crk_dump *d, const struct crk_dproc *p)
 	return p->parent;
 }
 
-int crk_pagemap_dump(struct crk_dump *d, struct crk_dproc *p, uint64_t *nr_pages)
+int crk_pagemap_scan(struct crk_dump *d, struct crk_dproc *p)
 {
 	struct crk_page_ids *ids = has_family(d, p) ? &d->mem->ids[p - d->procs] : NULL;
-	uint32_t pages_id = ++d->mem->next_pages_id;
-	struct scan s = {};
+	struct scan s = { .to = &d->mem->private[p - d->procs] };
 	int err = 0;
 
 	/* the pages of shared memory are saved once */
 	if (p->nr_vmas && !p->mm_of)
 		err = scan_run(d, p, &s, ids);
-	if (!err)
-		err = write_pages(d, p, &s, pages_id);
-	if (!err)
-		err = write_pagemap(d, p, &s, pages_id);
-	if (!err)
-		count_pages(p, &s, nr_pages);
-	scan_free(&s);
+	free(s.pages);
+	free(s.ids);
 	return err;
+}
+
+static int write_pagemap(struct crk_dump *d, struct crk_dproc *p, const struct crk_private *m, uint32_t pages_id)
+{
+	PagemapHead head = PAGEMAP_HEAD__INIT;
+	struct crk_img *img;
+	int err, err2;
+	size_t i;
+
+	err = crk_img_create(d->dir, CRK_IMG_PAGEMAP, p->pid, &img);
+	if (err)
+		return err;
+	head.pages_id = pages_id;
+	err = crk_img_put(img, &head.base);
+	for (i = 0; i < m->nr && !err; i++) {
+		PagemapEntry e = PAGEMAP_ENTRY__INIT;
+
+		crk_pagemap_set(&e, m->ranges[i].addr, m->ranges[i].len / PAGE_SIZE, PE_PRESENT);
+		err = crk_img_put(img, &e.base);
+	}
+	err2 = crk_img_close(img);
+	return err ?: err2;
+}
+
+/* the ranges of a process in pieces that are in one mapping each, and where they are in the pages image */
+struct walk {
+	const struct crk_private *m;
+	size_t i;			/* the range */
+	uint64_t addr;			/* where to go on in it; 0: at its start */
+	const struct crk_vma *v, *end;
+	uint64_t off;			/* in the image, of the piece after this */
+	struct crk_range piece;
+};
+
+static struct walk walk_init(const struct crk_dproc *p, const struct crk_private *m)
+{
+	return (struct walk){ .m = m, .v = p->vmas, .end = p->vmas + p->nr_vmas };
+}
+
+static bool walk_next(struct walk *w)
+{
+	const struct crk_range *r;
+	uint64_t addr, end;
+
+	if (w->i == w->m->nr)
+		return false;
+	r = &w->m->ranges[w->i];
+	addr = w->addr ?: r->addr;
+	end = r->addr + r->len;
+	while (w->v + 1 < w->end && w->v->end <= addr)
+		w->v++;
+	w->addr = min(end, max((uint64_t)w->v->end, addr + PAGE_SIZE));
+	w->piece = (struct crk_range){ addr, w->addr - addr };
+	w->off += w->piece.len;
+	if (w->addr == end) {
+		w->i++;
+		w->addr = 0;
+	}
+	return true;
+}
+
+/* pieces that follow each other in the image */
+struct batch {
+	struct crk_range *ranges;
+	size_t nr, room;
+	uint64_t off, len;
+};
+
+static int batch_write(struct crk_dump *d, struct crk_dproc *p, struct crk_private *m, struct batch *b, bool later)
+{
+	int fd, err;
+
+	if (!b->nr)
+		return 0;
+	fd = crk_img_fd(m->img);
+	if (fd < 0)
+		return fd;
+	if (later)
+		err = crk_dev_read_snapshot(d->dev, m->snapshot, p->pid, fd, b->off, b->ranges, b->nr);
+	else
+		err = crk_dev_read(d->dev, p->live->tid, fd, b->off, b->ranges, b->nr);
+	d->pages_written += b->len / PAGE_SIZE;
+	if (later)
+		d->pages_later += b->len / PAGE_SIZE;
+	b->nr = 0;
+	return err;
+}
+
+/* what is in the snapshot (@later), or what is not */
+static int write_pages(struct crk_dump *d, struct crk_dproc *p, struct crk_private *m, bool later)
+{
+	struct walk w = walk_init(p, m);
+	struct batch b = {};
+	int err = 0;
+
+	while (!err && walk_next(&w)) {
+		struct crk_range *r;
+
+		if (crk_snapshot_has(m, w.v) != later) {
+			err = batch_write(d, p, m, &b, later);
+			continue;
+		}
+		if (b.nr == RANGE_BATCH)
+			err = batch_write(d, p, m, &b, later);
+		if (!b.nr) {
+			b.off = w.off - w.piece.len;
+			b.len = 0;
+		}
+		b.len += w.piece.len;
+		r = array_add(b.ranges, b.nr, b.room);
+		if (!r)
+			err = err ?: crk_oom();
+		else
+			*r = w.piece;
+	}
+	err = err ?: batch_write(d, p, m, &b, later);
+	free(b.ranges);
+	return err;
+}
+
+/* pages with contents per mapping */
+static void count_pages(const struct crk_dproc *p, const struct crk_private *m, uint64_t *nr_pages)
+{
+	struct walk w = walk_init(p, m);
+
+	while (walk_next(&w))
+		nr_pages[w.v - p->vmas] += w.piece.len / PAGE_SIZE;
+}
+
+static int pages_end(struct crk_private *m, int err)
+{
+	int err2 = crk_img_close(m->img);
+
+	m->img = NULL;
+	return err ?: err2;
+}
+
+int crk_pagemap_dump(struct crk_dump *d, struct crk_dproc *p, uint64_t *nr_pages)
+{
+	struct crk_private *m = &d->mem->private[p - d->procs];
+	uint32_t pages_id = ++d->mem->next_pages_id;
+	int err;
+
+	err = crk_img_create(d->dir, CRK_IMG_PAGES, pages_id, &m->img);
+	if (err)
+		return err;
+	err = write_pages(d, p, m, false);
+	if (!m->snapshot)
+		err = pages_end(m, err);
+	if (!err)
+		err = write_pagemap(d, p, m, pages_id);
+	if (!err)
+		count_pages(p, m, nr_pages);
+	return err;
+}
+
+int crk_pagemap_dump_later(struct crk_dump *d, struct crk_dproc *p)
+{
+	struct crk_private *m = &d->mem->private[p - d->procs];
+
+	return m->snapshot ? pages_end(m, write_pages(d, p, m, true)) : 0;
 }
 
 /* ---- copy on write ---- */
@@ -289,4 +368,9 @@ void crk_pagemap_free(struct crk_dump *d)
 		free(d->mem->ids[i].ids);
 	}
 	free(d->mem->ids);
+	for (i = 0; d->mem->private && i < d->nr_procs; i++) {
+		free(d->mem->private[i].ranges);
+		crk_img_close(d->mem->private[i].img);
+	}
+	free(d->mem->private);
 }

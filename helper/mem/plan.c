@@ -22,8 +22,13 @@ int crk_mem_dump(struct crk_dump *d)
 	if (!d->mem)
 		return crk_oom();
 	d->mem->ids = calloc(d->nr_procs, sizeof(*d->mem->ids));
-	if (!d->mem->ids)
+	d->mem->private = calloc(d->nr_procs, sizeof(*d->mem->private));
+	if (!d->mem->ids || !d->mem->private)
 		return crk_oom();
+	for (i = 0; i < d->nr_procs && !err; i++)
+		if (!d->procs[i].zombie)
+			err = crk_pagemap_scan(d, &d->procs[i]);
+	err = err ?: crk_snapshots_take(d);
 	for (i = 0; i < d->nr_procs && !err; i++) {
 		struct crk_dproc *p = &d->procs[i];
 		_cleanup_free_ uint64_t *nr_pages = calloc(p->nr_vmas + 1, sizeof(*nr_pages));
@@ -40,6 +45,24 @@ int crk_mem_dump(struct crk_dump *d)
 		if (!d->procs[i].zombie)
 			err = crk_cow_dump(d, &d->procs[i]);
 	return err ?: crk_vdso_dump_end(d);
+}
+
+int crk_mem_dump_later(struct crk_dump *d)
+{
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < d->nr_procs && !err; i++) {
+		const struct crk_dproc *p = &d->procs[i];
+
+		err = crk_pagemap_dump_later(d, &d->procs[i]);
+		if (err == -ESTALE)
+			crk_warn("pid %d (%s): its snapshot is lost: memory ran out, or its holder (crk-snapshot) was killed",
+				 p->pid, (const char *)p->leader->comm);
+	}
+	/* where it can't be read the original may be */
+	d->snapshot_lost = err == -ESTALE || err == -EFAULT || err == -ENOMEM;
+	return err;
 }
 
 void crk_mem_dump_free(struct crk_dump *d)

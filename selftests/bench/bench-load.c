@@ -4,7 +4,7 @@
  * Its first thread beats: it notes the longest time in which it did not run in a file shared with the bench, which
  * is how long a tool held it, seen from inside and the same for every tool.
  *
- * usage: load BEATFILE small | mem MIB | threads N | tree N | maps N
+ * usage: load BEATFILE small | mem MIB | dirty MIB | threads N | tree N | maps N
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -27,7 +27,7 @@ static void *thread_sleep(void *arg)
 	return NULL;
 }
 
-static void make_memory(unsigned long mib)
+static char *make_memory(unsigned long mib)
 {
 	size_t i, len = mib << 20;
 	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -37,6 +37,28 @@ static void make_memory(unsigned long mib)
 	madvise(p, len, MADV_NOHUGEPAGE);
 	for (i = 0; i < len; i += 64)
 		*(size_t *)(p + i) = i * 0x9e3779b97f4a7c15UL;
+	return p;
+}
+
+static size_t dirty_len;
+
+static void *write_always(void *p)
+{
+	for (;;)
+		for (size_t i = 0; i < dirty_len; i += 4096)
+			((volatile char *)p)[i]++;
+	return NULL;
+}
+
+/* the same with a thread that never stops to write to all of it */
+static void make_dirty(unsigned long mib)
+{
+	char *p = make_memory(mib);
+	pthread_t thread;
+
+	dirty_len = mib << 20;
+	if (pthread_create(&thread, NULL, write_always, p))
+		exit(1);
 }
 
 static void make_threads(unsigned long nr)
@@ -104,6 +126,8 @@ int main(int argc, char **argv)
 		return 1;
 	if (!strcmp(argv[2], "mem"))
 		make_memory(nr);
+	else if (!strcmp(argv[2], "dirty"))
+		make_dirty(nr);
 	else if (!strcmp(argv[2], "threads"))
 		make_threads(nr);
 	else if (!strcmp(argv[2], "tree"))

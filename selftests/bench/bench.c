@@ -43,6 +43,7 @@ static const struct bench_case cases[] = {
 	{ "small", "small", NULL },
 	{ "mem-1g", "mem", "1024" },
 	{ "mem-64m", "mem", "64" },
+	{ "dirty-1g", "dirty", "1024" },
 	{ "threads-1000", "threads", "1000" },
 	{ "tree-200", "tree", "200" },
 	{ "maps-5000", "maps", "5000" },
