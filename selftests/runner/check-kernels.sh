@@ -106,7 +106,7 @@ crkhelper restore -D "$PWD/1" 2>err >&2
 status=$?
 sed 's/^/# /' err
 result="not ok"
-if [ $status = 1 ] && grep -q 'x32 tasks are switched off: boot with syscall.x32=y' err && [ ! -e /sys/fs/cgroup/x32 ] &&
+if [ $status = 1 ] && grep -q 'needs x32 tasks: the kernel was booted without syscall.x32=y' err && [ ! -e /sys/fs/cgroup/x32 ] &&
    ! pgrep -x x32; then
 	result=ok
 fi
