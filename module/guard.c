@@ -4,8 +4,10 @@
  * nothing.  A second one on cgroup_leave_frozen() notes the tasks that leave the freezer, so that CRK_IOC_VERIFY can
  * tell them from those that a signal woke and that went back to sleep inside the kernel.
  *
- * The probes stay for a moment when the last job is done: the next one finds them, and kernel text is not patched where
- * the thawed tasks run just then.  Without a job they look at an empty list.
+ * The probes stay for a minute when the last job is done: the next one finds them, and kernel text is not patched where
+ * the thawed tasks run just then.  Without a job they look at an empty list.  Each time that text is patched under QEMU
+ * before 8.1 with a thread for each CPU, one of them may go on to execute the breakpoint that was there for a moment,
+ * and the kernel dies of it ("Oops: int3").
  *
  * Only the cgroup itself needs the guard: one below it stays frozen through its ancestor whatever is written to its
  * own cgroup.freeze, and a thaw of one above leaves the held one's own setting alone.
@@ -15,7 +17,7 @@
 
 #include "frozen.h"
 
-#define GUARD_LINGER_MS	2000
+#define GUARD_LINGER_MS	60000
 
 static DEFINE_MUTEX(guard_lock);	/* inside job->lock; protects the list and the probes */
 static HLIST_HEAD(guard_list);		/* struct crk_frozen.node; read under RCU by the probes */
