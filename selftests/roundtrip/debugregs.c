@@ -3,7 +3,7 @@
  * Hardware breakpoints, which a tracer has set for a thread: after the restore it runs into them, its tracer sees which
  * one it was, and can change them.  Also those that a tracer left behind.
  *
- * crk-test: abi=x86_64,i686
+ * crk-test: abi=x86_64
  */
 #include <pthread.h>
 #include <signal.h>
@@ -16,8 +16,6 @@
 
 #include "checkpoint.h"
 #include "tracer.h"
-
-#ifdef __x86_64__
 
 /* DR7 for breakpoint @nr: stops at execution, or at writes of 4 bytes */
 #define AT_EXEC(nr)	(1UL << (2 * (nr)))
@@ -229,7 +227,5 @@ ROUNDTRIP(of_one_thread)
 	must_wait(tid, 0);
 	reap(pid);
 }
-
-#endif
 
 TEST_HARNESS_MAIN

@@ -2,6 +2,8 @@
 /*
  * Dispatch of system calls to user mode (PR_SET_SYSCALL_USER_DISPATCH): of each thread its range, its selector, or none.
  * The C library's calls are let through, so that the program can work; those made here are what is caught.
+ *
+ * crk-test: abi=x86_64
  */
 #include <pthread.h>
 #include <signal.h>
@@ -12,8 +14,6 @@
 #include <unistd.h>
 
 #include "checkpoint.h"
-
-#ifdef __x86_64__
 
 #ifndef SYS_USER_DISPATCH
 #define SYS_USER_DISPATCH	2	/* si_code */
@@ -155,7 +155,5 @@ ROUNDTRIP(of_each_thread)
 	MUST(!pthread_join(thread, NULL));
 	reap(pid);
 }
-
-#endif
 
 TEST_HARNESS_MAIN

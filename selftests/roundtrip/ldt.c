@@ -2,7 +2,7 @@
 /*
  * Local descriptor tables: all entries as they were, and segment registers that point into them.
  *
- * crk-test: abi=x86_64,i686
+ * crk-test: abi=x86_64
  */
 #include <asm/ldt.h>
 #include <asm/prctl.h>
@@ -14,8 +14,6 @@
 #include <unistd.h>
 
 #include "checkpoint.h"
-
-#ifdef __x86_64__
 
 #define NR_ENTRIES	8192
 #define SELECTOR(entry)	((entry) << 3 | 4 | 3)
@@ -310,7 +308,5 @@ ROUNDTRIP(of_each_process)
 	MUST(table[1] && !table[2]);
 	reap(pid);
 }
-
-#endif
 
 TEST_HARNESS_MAIN

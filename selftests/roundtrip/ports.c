@@ -2,7 +2,7 @@
 /*
  * I/O ports that a thread may use, by ioperm() and iopl(), also when it could not ask for them any more.
  *
- * crk-test: abi=x86_64,i686
+ * crk-test: abi=x86_64
  */
 #include <linux/capability.h>
 #include <pthread.h>
@@ -14,8 +14,6 @@
 #include <unistd.h>
 
 #include "checkpoint.h"
-
-#ifdef __x86_64__
 
 /* nobody minds reads of these */
 #define POST	0x80
@@ -152,7 +150,5 @@ ROUNDTRIP(of_each_thread)
 	MUST(!pthread_join(thread, NULL));
 	reap(pid);
 }
-
-#endif
 
 TEST_HARNESS_MAIN

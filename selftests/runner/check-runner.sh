@@ -52,6 +52,9 @@ END
 expect "no plan is a failure" "ok t/x: a|FAIL t/x: no plan, exit status 0" <<'END'
 printf 'ok 1 a\n'
 END
+expect "a program without cases is a failure" "FAIL t/x: has no cases" <<'END'
+printf 'TAP version 13\n1..0\n'
+END
 expect "no output is a failure" "FAIL t/x: no plan, exit status 0" <<'END'
 exit 0
 END

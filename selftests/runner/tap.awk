@@ -81,6 +81,8 @@ END {
 			result("FAIL", "no plan, exit status " status)
 	} else if (skip_all) {
 		result("skip", reason == "" ? "" : "(" reason ")")
+	} else if (plan == 0) {
+		result("FAIL", "has no cases")
 	} else if (seen != plan) {
 		result("FAIL", "planned " plan " cases, ran " seen + 0)
 	} else if (status && status != 4 && !nr_failed) {
