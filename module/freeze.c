@@ -207,6 +207,18 @@ struct task_struct *crk_frozen_task_get(struct crk_job *job, s32 tid)
 	return t;
 }
 
+struct mm_struct *crk_frozen_mm_get(struct crk_job *job, s32 tid)
+{
+	struct task_struct *t = crk_frozen_task_get(job, tid);
+	struct mm_struct *mm;
+
+	if (IS_ERR(t))
+		return ERR_CAST(t);
+	mm = get_task_mm(t);
+	put_task_struct(t);
+	return mm ?: ERR_PTR(-ESRCH);
+}
+
 /*
  * The child of a vfork tells its parent through a completion on the parent's kernel stack.  The stack cannot go away:
  * it is held.

@@ -5,9 +5,9 @@
  * tell them from those that a signal woke and that went back to sleep inside the kernel.
  *
  * The probes stay for a minute when the last job is done: the next one finds them, and kernel text is not patched where
- * the thawed tasks run just then.  Without a job they look at an empty list.  Each time that text is patched under QEMU
- * before 8.1 with a thread for each CPU, one of them may go on to execute the breakpoint that was there for a moment,
- * and the kernel dies of it ("Oops: int3").
+ * the thawed tasks run just then.  Without a job they look at an empty list.  A minute, since patching is not without
+ * risk under emulation: seen with QEMU 7.2 (TCG, a thread for each CPU), the kernel died of a breakpoint that was there
+ * no more ("Oops: int3").
  *
  * Only the cgroup itself needs the guard: one below it stays frozen through its ancestor whatever is written to its
  * own cgroup.freeze, and a thaw of one above leaves the held one's own setting alone.

@@ -183,7 +183,6 @@ int crk_copy_records(u64 uptr, u32 entry_size, u32 index, const void *entries, u
 int crk_vmas(struct crk_job *job, struct crk_vmas *cmd)
 {
 	struct crk_vma *batch __free(kvfree) = NULL;
-	struct task_struct *t;
 	struct mm_struct *mm;
 	u64 start = cmd->start;
 	int ret = 0;
@@ -191,13 +190,9 @@ int crk_vmas(struct crk_job *job, struct crk_vmas *cmd)
 	cmd->out_nr = 0;
 	if (cmd->flags || cmd->entry_size < CRK_VMA_SIZE_VER0)
 		return -EINVAL;
-	t = crk_frozen_task_get(job, cmd->pid);
-	if (IS_ERR(t))
-		return PTR_ERR(t);
-	mm = get_task_mm(t);
-	put_task_struct(t);
-	if (!mm)
-		return -ESRCH;
+	mm = crk_frozen_mm_get(job, cmd->pid);
+	if (IS_ERR(mm))
+		return PTR_ERR(mm);
 	batch = kvmalloc_array(VMA_BATCH, sizeof(*batch), GFP_KERNEL_ACCOUNT);
 	if (!batch)
 		ret = -ENOMEM;

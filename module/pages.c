@@ -230,7 +230,6 @@ static int pages_walk(struct crk_job *job, struct mm_struct *mm, struct crk_page
 
 int crk_pages(struct crk_job *job, struct crk_pagerun *cmd)
 {
-	struct task_struct *t;
 	struct mm_struct *mm;
 	int ret;
 
@@ -241,13 +240,9 @@ int crk_pages(struct crk_job *job, struct crk_pagerun *cmd)
 		return -EINVAL;
 	if (cmd->start == cmd->end)
 		return 0;
-	t = crk_frozen_task_get(job, cmd->pid);
-	if (IS_ERR(t))
-		return PTR_ERR(t);
-	mm = get_task_mm(t);
-	put_task_struct(t);
-	if (!mm)
-		return -ESRCH;
+	mm = crk_frozen_mm_get(job, cmd->pid);
+	if (IS_ERR(mm))
+		return PTR_ERR(mm);
 	ret = pages_walk(job, mm, cmd);
 	mmput(mm);
 	return ret;

@@ -82,6 +82,7 @@ int crk_freeze_guard_init(void);
 void crk_freeze_guard_exit(void);
 /* a referenced task of the frozen cgroup by the caller's tid, off its CPU; or ERR_PTR(-ESRCH) */
 struct task_struct *crk_frozen_task_get(struct crk_job *job, s32 tid);
+struct mm_struct *crk_frozen_mm_get(struct crk_job *job, s32 tid);	/* its memory, for mmput(); -ESRCH: has none */
 int crk_tasks(struct crk_job *job, struct crk_tasks *cmd);
 int crk_capture(struct crk_job *job, struct crk_capture *cmd, struct crk_log *log);
 /* @nr records of @size bytes into an array of @entry_size at @uptr, from entry @index on */

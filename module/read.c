@@ -189,21 +189,6 @@ static int read_to_file(struct mm_struct *mm, struct crk_snap *snap, struct file
 	return ret;
 }
 
-static struct mm_struct *process_mm(struct crk_job *job, s32 pid)
-{
-	struct task_struct *t;
-	struct mm_struct *mm;
-
-	if (job->state != CRK_JOB_DUMP)
-		return ERR_PTR(-EBUSY);
-	t = crk_frozen_task_get(job, pid);
-	if (IS_ERR(t))
-		return ERR_CAST(t);
-	mm = get_task_mm(t);
-	put_task_struct(t);
-	return mm ?: ERR_PTR(-ESRCH);
-}
-
 int crk_read(struct crk_job *job, struct crk_read *cmd, struct crk_log *log)
 {
 	struct crk_snap *snap = NULL;
@@ -222,7 +207,7 @@ int crk_read(struct crk_job *job, struct crk_read *cmd, struct crk_log *log)
 		if (!mm)
 			return crk_log(log, -ESTALE, "snapshot %u is lost", cmd->snapshot);
 	} else {
-		mm = process_mm(job, cmd->pid);
+		mm = job->state == CRK_JOB_DUMP ? crk_frozen_mm_get(job, cmd->pid) : ERR_PTR(-EBUSY);
 		if (IS_ERR(mm))
 			return PTR_ERR(mm);
 	}

@@ -374,7 +374,6 @@ static int snap_create(struct crk_job *job, struct mm_struct *mm, struct crk_sna
 
 int crk_snapshot(struct crk_job *job, struct crk_snapshot *cmd, struct crk_log *log)
 {
-	struct task_struct *t;
 	struct mm_struct *mm;
 	int ret;
 
@@ -382,13 +381,9 @@ int crk_snapshot(struct crk_job *job, struct crk_snapshot *cmd, struct crk_log *
 	cmd->out_id = 0;
 	if (!crk_snapshot_can())
 		return crk_log(log, -EOPNOTSUPP, "this kernel does not show what snapshots need");
-	t = crk_frozen_task_get(job, cmd->pid);
-	if (IS_ERR(t))
-		return PTR_ERR(t);
-	mm = get_task_mm(t);
-	put_task_struct(t);
-	if (!mm)
-		return -ESRCH;
+	mm = crk_frozen_mm_get(job, cmd->pid);
+	if (IS_ERR(mm))
+		return PTR_ERR(mm);
 	ret = snap_create(job, mm, cmd, log);
 	mmput(mm);
 	return ret;
