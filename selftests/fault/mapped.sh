@@ -16,8 +16,9 @@ m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY)
 f.close()
 m[0] = 1
 while True:
-    open("alive.new", "w").write("%d %d\n" % (os.getpid(), m[4096]))
-    os.rename("alive.new", "alive")
+    if not os.path.exists("alive"):
+        open("alive.new", "w").write("%d %d\n" % (os.getpid(), m[4096]))
+        os.rename("alive.new", "alive")
     time.sleep(0.05)
 EOF
 

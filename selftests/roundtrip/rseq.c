@@ -174,10 +174,22 @@ static pid_t child_with_broken_area(void)
 	return pid;
 }
 
+/* one that is told to go on before it has left its CPU was never preempted, and the kernel need not look at its area */
+static bool is_off_its_cpu(pid_t pid)
+{
+	char *text = file_text("/proc/%d/syscall", pid);
+	bool ret = strcmp(text, "running\n");
+
+	free(text);
+	return ret;
+}
+
 static int status_after_cont(pid_t pid)
 {
 	int status;
 
+	while (!is_off_its_cpu(pid))
+		nap();
 	MUST(!kill(pid, SIGCONT));
 	MUST_EQ(waitpid(pid, &status, 0), pid);
 	return status;
