@@ -640,9 +640,9 @@ int main(void)
 	mkdirs(NEWROOT "/tmp");
 	if (mount("tmpfs", NEWROOT "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755"))
 		fail("/run: %m");
-	mkdirs(NEWROOT "/run/crk/bin");
+	mkdirs(NEWROOT "/run/crk");
 	have_crk = !copy_file("/crk/crk.ko", NEWROOT "/run/crk/crk.ko", 0644);
-	copy_file("/crk/crkhelper", NEWROOT "/run/crk/bin/crkhelper", 0755);
+	copy_tree("/crk/bin", NEWROOT "/run/crk/bin");
 	umount2("/proc", MNT_DETACH);
 	umount2("/sys", MNT_DETACH);
 	umount2("/dev", MNT_DETACH);

@@ -547,13 +547,19 @@ build_helper()
 	cp "$CRK_TOP/helper/build-$triplet/crkhelper" "$1"
 }
 
-# need_crk DIR HELPER: puts crk.ko and, if HELPER, crkhelper of that ABI, as far as there are sources, into DIR
+# need_crk DIR ABI[,ABI]: puts crk.ko into DIR, and into DIR/bin crkhelper of the first ABI and crkhelper-ABI of the others,
+# as far as there are sources
 need_crk()
 {
+	local abi name=crkhelper
+
 	if [ -e "$CRK_TOP/module/main.c" ]; then
 		with_lock "build-$KERNEL_RELEASE-$CRK_TREE" build_module "$1/crk.ko" || return
 	fi
-	if [ "$2" ] && [ -e "$CRK_TOP/helper/Makefile" ]; then
-		with_lock "build-helper-$CRK_TREE" build_helper "$1/crkhelper" "$2" || return
-	fi
+	[ -e "$CRK_TOP/helper/Makefile" ] || return 0
+	mkdir -p "$1/bin"
+	for abi in ${2//,/ }; do
+		with_lock "build-helper-$CRK_TREE" build_helper "$1/bin/${name:-crkhelper-$abi}" "$abi" || return
+		name=
+	done
 }

@@ -263,6 +263,7 @@ struct trip {
 	char *why;
 	size_t size;
 	int nr_dumps;
+	int nr_restores;
 };
 
 static int failed(struct trip *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -352,9 +353,20 @@ static int must_have_ended(struct trip *t)
 	return 0;
 }
 
+/*
+ * With a second helper, of another ABI, named in the environment, the first dumps and the second restores, and then the
+ * other way round.
+ */
+static char *helper_of(const struct trip *t)
+{
+	char *other = getenv("CRK_OTHER_HELPER");
+
+	return other && (t->nr_dumps + t->nr_restores) / 2 % 2 ? other : "crkhelper";
+}
+
 static int crkhelper(struct trip *t, const char *verb, const char *args, const char *more, bool must_fail)
 {
-	char log[128], cgroup[PATH_MAX], images[128], words[1024], *argv[64] = { "crkhelper" }, *text;
+	char log[128], cgroup[PATH_MAX], images[128], words[1024], *argv[64] = { helper_of(t) }, *text;
 	int n = 1, status;
 
 	snprintf(log, sizeof(log), "%s/log", t->dir);
@@ -374,13 +386,13 @@ static int crkhelper(struct trip *t, const char *verb, const char *args, const c
 	text = slurp(log);
 	if (must_fail) {
 		if (!WIFEXITED(status) || WEXITSTATUS(status) != 1)
-			return failed(t, "%s: expected a refusal (exit status 1), got wait status %#x: %s", verb, status,
-				      text ?: "");
+			return failed(t, "%s %s: expected a refusal (exit status 1), got wait status %#x: %s", *argv, verb,
+				      status, text ?: "");
 		if (!text || !strstr(text, t->s->refused))
-			return failed(t, "%s: expected a refusal with \"%s\", it says: %s", verb, t->s->refused,
-				      text ?: "");
+			return failed(t, "%s %s: expected a refusal with \"%s\", it says: %s", *argv, verb,
+				      t->s->refused, text ?: "");
 	} else if (status) {
-		return failed(t, "crkhelper %s %s: wait status %#x: %s", verb, args, status, text ?: "");
+		return failed(t, "%s %s %s: wait status %#x: %s", *argv, verb, args, status, text ?: "");
 	}
 	free(text);
 	return 0;
@@ -428,6 +440,7 @@ static int restore(struct trip *t)
 {
 	if (t->s->away)
 		sleep(t->s->away);
+	t->nr_restores++;
 	return crkhelper(t, "restore", "-d", t->s->restore_args, false);
 }
 
