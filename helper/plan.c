@@ -15,6 +15,8 @@
 
 /* descriptors that the helper needs for itself, besides those it opens for the target */
 #define PLAN_OWN_FDS	64
+/* how long what has ended may keep a pid */
+#define ZOMBIE_WAIT_MS	2000
 
 struct crk_rproc *crk_restore_proc(struct crk_rst *r, pid_t pid)
 {
@@ -403,11 +405,38 @@ static int plan_pids(struct crk_rst *r)
 	return 0;
 }
 
+/* what a dump has just ended may not have been waited for: it has a moment, all of them together *@patience_ms */
+static bool pid_is_taken(pid_t pid, int *patience_ms)
+{
+	while (!kill(pid, 0) || errno != ESRCH) {
+		if (!*patience_ms || !crk_pid_ended(pid))
+			return true;
+		usleep(1000);
+		(*patience_ms)--;
+	}
+	return false;
+}
+
+static int pid_taken(pid_t pid)
+{
+	char comm[17];
+
+	crk_pid_comm(pid, comm);
+	crk_fail(-EEXIST, "pid %d is taken (%s)", pid, comm);
+	if (pid == getpid())
+		crk_hint("that is crkhelper itself: the next try gets another number");
+	else if (crk_pid_ended(pid))
+		crk_hint("it has ended, and keeps the pid until its parent waits for it");
+	else
+		crk_hint("restore keeps the pids of the dump: end that process, or restore in a pid namespace of its own");
+	return -EEXIST;
+}
+
 static int check_pids(const struct crk_rst *r)
 {
 	const struct crk_sync *s = r->sync;
 	_cleanup_free_ char *text = NULL;
-	char comm[17];
+	int patience_ms = ZOMBIE_WAIT_MS;
 	size_t i;
 	pid_t max;
 
@@ -417,17 +446,9 @@ static int check_pids(const struct crk_rst *r)
 		crk_hint("sysctl kernel.pid_max=%d", s->pids[s->nr_pids - 1] + 1);
 		return -EINVAL;
 	}
-	for (i = 0; i < s->nr_pids; i++) {
-		if (kill(s->pids[i], 0) && errno == ESRCH)
-			continue;
-		crk_pid_comm(s->pids[i], comm);
-		crk_fail(-EEXIST, "pid %d is taken (%s)", s->pids[i], comm);
-		if (s->pids[i] == getpid())
-			crk_hint("that is crkhelper itself: the next try gets another number");
-		else
-			crk_hint("restore keeps the pids of the dump: end that process, or restore in a pid namespace of its own");
-		return -EEXIST;
-	}
+	for (i = 0; i < s->nr_pids; i++)
+		if (pid_is_taken(s->pids[i], &patience_ms))
+			return pid_taken(s->pids[i]);
 	return 0;
 }
 

@@ -126,7 +126,6 @@ pid_t crk_sync_alive(const pid_t *slot)
 static int look_for_dead(struct crk_rst *r)
 {
 	struct crk_sync *s = r->sync;
-	char path[32], *stat, *state;
 	size_t i;
 	pid_t pid;
 
@@ -134,16 +133,8 @@ static int look_for_dead(struct crk_rst *r)
 		pid = crk_sync_alive(&s->alive[i]);
 		if (!pid)
 			continue;
-		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-		state = NULL;
-		if (!read_file_at(AT_FDCWD, path, &stat, NULL)) {
-			state = strrchr(stat, ')');
-			if (state && state[1] && (state[2] == 'Z' || state[2] == 'X'))
-				state = NULL;
-			free(stat);
-		}
 		/* it may have told and gone properly meanwhile */
-		if (!state && crk_sync_alive(&s->alive[i]) && !load(&s->failed))
+		if (crk_pid_ended(pid) && crk_sync_alive(&s->alive[i]) && !load(&s->failed))
 			return crk_fail(-ECANCELED, "pid %d died while it was being restored", pid);
 	}
 	return 0;

@@ -193,6 +193,19 @@ void *crk_array_more(void *items, size_t nr, size_t *room, size_t item_size)
 	return items;
 }
 
+bool crk_pid_ended(pid_t pid)
+{
+	_cleanup_free_ char *stat = NULL;
+	const char *state;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (read_file_at(AT_FDCWD, path, &stat, NULL))
+		return true;
+	state = strrchr(stat, ')');
+	return state && state[1] && (state[2] == 'Z' || state[2] == 'X');
+}
+
 void crk_pid_comm(pid_t pid, char comm[17])
 {
 	_cleanup_free_ char *text = NULL;

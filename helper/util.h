@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -111,6 +112,8 @@ int read_link_at(int dirfd, const char *path, char **ret);
 int xasprintf(char **ret, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int xvasprintf(char **ret, const char *fmt, va_list ap);
 
+/* whether a process is gone, or dead and waiting for a parent that may be slow, as init is on some systems */
+bool crk_pid_ended(pid_t pid);
 /* who holds a pid, as text for messages: "bash", "?" */
 void crk_pid_comm(pid_t pid, char comm[17]);
 

@@ -18,20 +18,6 @@
 /* how long to wait for the killed to be gone */
 #define WATCH_GONE_MS	10000
 
-/* dead and waiting for a parent that may be slow, as init is on some systems */
-static bool is_zombie(pid_t pid)
-{
-	_cleanup_free_ char *stat = NULL;
-	const char *state;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (read_file_at(AT_FDCWD, path, &stat, NULL))
-		return true;
-	state = strrchr(stat, ')');
-	return state && state[1] && (state[2] == 'Z' || state[2] == 'X');
-}
-
 void crk_watch_kill_all(struct crk_sync *s)
 {
 	bool left;
@@ -51,7 +37,7 @@ void crk_watch_kill_all(struct crk_sync *s)
 				continue;
 			kill(pid, SIGKILL);
 			waitpid(pid, NULL, WNOHANG | __WALL);
-			if ((kill(pid, 0) && errno == ESRCH) || (ms >= 20 && is_zombie(pid)))
+			if ((kill(pid, 0) && errno == ESRCH) || (ms >= 20 && crk_pid_ended(pid)))
 				crk_sync_gone(&s->alive[i]);
 			else
 				left = true;

@@ -34,7 +34,7 @@ damaged()
 }
 
 echo "TAP version 13"
-echo "1..20"
+echo "1..22"
 
 job_start job
 mkdir full not-empty
@@ -73,6 +73,28 @@ result $? "the job goes on after both"
 refused "$pid.*(taken|exists|busy|in use|runs)|(taken|exists|busy|in use).*$pid" crkhelper restore -D images -d
 result $? "restoring when the pid is taken"
 job_stop job
+
+# a parent that waits for its child a moment after it was told to
+mkdir /sys/fs/cgroup/late
+python3 -c '
+import os, subprocess, sys, time
+p = subprocess.Popen(sys.argv[1:], start_new_session=True)
+while not os.path.exists("wait"):
+    time.sleep(0.02)
+time.sleep(0.3)
+p.wait()
+' sh -c 'echo $$ >/sys/fs/cgroup/late/cgroup.procs; exec "$@"' sh "$here/payload/counter" "$PWD/count.late" 1 >/dev/null 2>&1 </dev/null &
+until [ -s count.late ]; do sleep 0.02; done
+read -r _ _ pid <count.late
+pid=$((10#$pid))
+crkhelper dump -g late -D late >log 2>&1 </dev/null
+expect 1 "$pid is taken" crkhelper restore -D late -d && grep -q 'until its parent waits' log
+result $? "a pid that a zombie keeps"
+touch wait
+crkhelper restore -D late -d >log 2>&1 </dev/null && job_runs late
+result $? "... for a moment only"
+job_stop late
+rm -rf late
 
 # what the programs were free to use is not here (requirement 2.11)
 word=sse2
