@@ -286,6 +286,8 @@ static void finish(struct dump_run *run, int err)
 
 	if (err && d->frozen && !run->in_doubt)
 		thaw(run, false);
+	if (err && !run->in_doubt)
+		crk_ghost_links_undo(d);
 	if (d->dev >= 0)
 		close(d->dev);
 	if (run->cgroup_made && (err || d->opts->leave_running || d->opts->leave_stopped))

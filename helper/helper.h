@@ -58,6 +58,9 @@ struct crk_opts {
 
 /* ---- dump ---- */
 
+/* shield.c: what @run returns, or -errno; a SIGKILL for the helper does not stop it, the helper waits for it */
+int crk_shielded(int (*run)(void *arg), void *arg);
+
 struct crk_dump;
 
 /* a process of the frozen cgroup */
@@ -180,6 +183,7 @@ int crk_files_dump_path(struct crk_dump *d, struct crk_dproc *p, int fd, const c
 /* when no file can come any more (after the memory): checks that need all of them, and closes files.img */
 int crk_files_dump_end(struct crk_dump *d);
 void crk_files_dump_free(struct crk_dump *d);
+void crk_ghost_links_undo(struct crk_dump *d);	/* names of --link-remap, after a failure */
 /* id of a struct file already seen, 0 if none (passed descriptors, epoll targets) */
 uint32_t crk_files_id(struct crk_dump *d, uint64_t file_id);
 
@@ -194,6 +198,7 @@ int crk_files_install(struct crk_rst *r, struct crk_rproc *p);
 int crk_fs_install(struct crk_rst *r, struct crk_rproc *p);		/* cwd, root, umask */
 /* in the coordinator when all tasks are parked: owners of O_ASYNC, seals; closes the coordinator's copies */
 int crk_files_complete(struct crk_rst *r);
+void crk_ghost_links_remove(struct crk_rst *r);	/* names of --link-remap, when nothing can fail any more */
 void crk_files_free(struct crk_rst *r);
 
 /* ---- restore ---- */

@@ -78,14 +78,12 @@ static int cgroup_in_use(const struct crk_rst *r, const char *path)
 	return -EBUSY;
 }
 
-/* where the tree lives from its birth: the cgroup of the dump unless told otherwise */
-static int phase_cgroup(struct crk_rst *r)
+/* where the tree lives from its birth, the cgroup of the dump unless told otherwise, is what the watcher must know first */
+static int phase_watch(struct crk_rst *r)
 {
 	const CrkInventoryEntry *inv = crk_imgdir_inventory(r->dir);
 	const char *path = r->opts->cgroup ?: inv->cgroup;
-	_cleanup_free_ char *text = NULL;
 	struct crk_sync *s = r->sync;
-	int fd = -1, ret;
 
 	if (!path || !*path || !strcmp(path, "/")) {
 		crk_fail(-EINVAL, "the images name no cgroup to restore to");
@@ -94,8 +92,16 @@ static int phase_cgroup(struct crk_rst *r)
 	}
 	snprintf(s->cgroup, sizeof(s->cgroup), "%s", path);
 	cgroups_look(r, path);
-	ret = crk_watch_start(r);
-	ret = ret ?: crk_cgroup_create(path, &fd);
+	return crk_watch_start(r);
+}
+
+static int phase_cgroup(struct crk_rst *r)
+{
+	const char *path = r->sync->cgroup;
+	_cleanup_free_ char *text = NULL;
+	int fd = -1, ret;
+
+	ret = crk_cgroup_create(path, &fd);
 	if (ret)
 		return ret;
 	r->cgroup_fd = fcntl(fd, F_DUPFD_CLOEXEC, r->fd_base);
@@ -207,6 +213,7 @@ static int phase_run(struct crk_rst *r)
 	for (i = 0; i < r->nr_procs; i++)
 		if (r->opts->leave_stopped && !r->procs[i].zombie)
 			kill(r->procs[i].pid, SIGSTOP);
+	crk_ghost_links_remove(r);
 	if (r->opts->leave_frozen)
 		return 0;
 	__atomic_store_n(&r->sync->stage, CRK_STAGE_RUNNING, __ATOMIC_SEQ_CST);
@@ -224,8 +231,9 @@ static const struct phase {
 	{ "images",	phase_images,	true },
 	{ "device",	phase_device,	true },
 	{ "plan",	phase_plan,	true },		/* all refusals; nothing is created before this is over */
+	{ "watch",	phase_watch,	false },	/* from here on a killed coordinator is noticed */
 	{ "files",	phase_files,	false },
-	{ "cgroup",	phase_cgroup,	false },	/* and the watcher: from here on a killed coordinator is noticed */
+	{ "cgroup",	phase_cgroup,	false },
 	{ "tree",	phase_tree,	false },	/* tasks are born in the cgroup and go on by themselves until they park */
 	{ "memory",	phase_wait,	false },	/* and by now every byte of the images is verified */
 	{ "state",	phase_state,	false },	/* registers, when all are parked */
@@ -278,6 +286,7 @@ static void undo(struct crk_rst *r)
 		return;
 	if (s->watcher > 0)
 		crk_tree_kill(r);
+	crk_undo_run(s);
 	crk_sync_drain_log(r, true);
 	if (r->cgroup_fd >= 0) {
 		crk_cgroups_undo(r);

@@ -57,6 +57,8 @@ struct crk_sync {
 	size_t nr_pids;
 	char cgroup[4096];		/* path of the cgroup that the tree goes to, "" before it is known */
 	uint32_t cgroup_made;		/* by this restore: goes away with it */
+	struct undo_note *undo;		/* shared too: undo.c */
+	size_t undo_used;		/* bytes of it */
 	pid_t watcher;
 	size_t size;			/* of this mapping */
 	pid_t alive[];			/* of each birth, by crk_sync_alive() */
@@ -112,6 +114,13 @@ int crk_cgroups_settings(struct crk_rst *r);	/* when all tasks are there: limits
 int crk_cgroups_freeze(struct crk_rst *r);		/* those that had been frozen on their own */
 void crk_cgroups_remove(struct crk_rst *r);		/* those made here, below that of the tree, if nobody is in them */
 void crk_cgroups_undo(struct crk_rst *r);		/* the same, and those that were frozen are again */
+
+/* undo.c: names and objects to take back if the restore fails or the coordinator dies; noted before they are made */
+int crk_undo_create(struct crk_rst *r);
+void crk_undo_destroy(struct crk_sync *s);
+int crk_undo_name(struct crk_rst *r, const char *name);
+int crk_undo_shm(struct crk_rst *r, int id);	/* goes if nobody has it attached */
+void crk_undo_run(struct crk_sync *s);
 
 /* watch.c */
 int crk_watch_start(struct crk_rst *r);

@@ -49,7 +49,7 @@ int crk_sync_create(struct crk_rst *r)
 	s->size = size;
 	s->log_fd = -1;
 	r->sync = s;
-	return 0;
+	return crk_undo_create(r);
 }
 
 void crk_sync_destroy(struct crk_rst *r)
@@ -58,6 +58,7 @@ void crk_sync_destroy(struct crk_rst *r)
 		return;
 	if (r->sync->log_fd >= 0)
 		close(r->sync->log_fd);
+	crk_undo_destroy(r->sync);
 	munmap(r->sync, r->sync->size);
 	r->sync = NULL;
 }

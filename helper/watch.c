@@ -57,6 +57,7 @@ static void clean_up(struct crk_rst *r)
 	switch (__atomic_load_n(&s->stage, __ATOMIC_SEQ_CST)) {
 	case CRK_STAGE_MAKING:
 		crk_watch_kill_all(s);
+		crk_undo_run(s);
 		crk_cgroups_undo(r);
 		/* the last task may still be on its way out of the cgroup */
 		for (i = 0; s->cgroup_made && i < 100 && crk_cgroup_remove(s->cgroup); i++)

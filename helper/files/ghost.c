@@ -32,10 +32,17 @@ struct ghost_dump {
 	uint32_t id;
 };
 
+/* a name that link_dump() made */
+struct new_link {
+	struct new_link *next;
+	char name[];
+};
+
 struct ghosts_dump {
 	struct ghost_dump *ghosts;	/* in memory of the dump */
 	size_t nr, room;
 	unsigned int nr_links;
+	struct new_link *links;
 };
 
 static int chunk_copy(struct crk_img *img, int src, off_t off, size_t len)
@@ -149,6 +156,7 @@ static int link_dump(struct crk_dump *d, const struct crk_dfile *f, const RegFil
 	const char *slash = strrchr(reg->name, '/');
 	FileEntry fe = FILE_ENTRY__INIT;
 	char name[PATH_MAX + 32], self[32];
+	struct new_link *link;
 	RegFileEntry e = *reg;
 	int err;
 
@@ -160,9 +168,15 @@ static int link_dump(struct crk_dump *d, const struct crk_dfile *f, const RegFil
 	do
 		snprintf(name, sizeof(name), "%.*s/link_remap.%u", (int)(slash - reg->name), reg->name, ++s->nr_links);
 	while (!access(name, F_OK));
+	link = crk_dump_alloc(d, sizeof(*link) + strlen(name) + 1);
+	if (!link)
+		return -ENOMEM;
+	strcpy(link->name, name);
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", f->fd);
 	if (linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW))
 		return crk_dfile_err(-errno, f, "cannot make the name '%s' for it", name);
+	link->next = s->links;
+	s->links = link;
 	e.name = name;
 	fe.type = FD_TYPES__REG;
 	fe.id = e.id = crk_dump_new_id(d);
@@ -202,6 +216,15 @@ int crk_ghost_dump(struct crk_dump *d, const struct crk_dfile *f, const RegFileE
 	g->id = s->nr;
 	err = ghost_save(d, f, g->id);
 	return err ?: remap_put(d, reg->id, g->id, REMAP_TYPE__GHOST);
+}
+
+void crk_ghost_links_undo(struct crk_dump *d)
+{
+	struct ghosts_dump *s = d->files ? crk_dump_state(d, &key, sizeof(*s)) : NULL;
+	struct new_link *link;
+
+	for (link = s ? s->links : NULL; link; link = link->next)
+		unlink(link->name);
 }
 
 /* ---- restore ---- */
@@ -426,12 +449,29 @@ static int tmpfile_make(struct crk_rst *r, const RegFileEntry *reg, struct remap
 	return *ret < 0 ? crk_err(-errno, "file id %u: cannot open it a second time", reg->id) : 0;
 }
 
+struct node {
+	const GhostFileEntry *e;
+	const char *want;
+	char name[PATH_MAX];		/* that it had for a moment */
+	int fd, unlink_err;
+};
+
+static int node_without_name(void *arg)
+{
+	struct node *n = arg;
+	int err = node_make_near(n->want, n->e, n->name, &n->fd);
+
+	if (!err && (S_ISDIR(n->e->mode) ? rmdir(n->name) : unlink(n->name)))
+		n->unlink_err = -errno;
+	return err;
+}
+
 static int ghost_make(struct crk_rst *r, const RegFileEntry *reg, const struct remap *m, int *ret)
 {
+	struct node n = { .want = reg->name, .fd = -1 };
 	const RegFileEntry *tmp;
 	struct remap *owner;
 	ProtobufCMessage *msg;
-	char name[PATH_MAX];
 	struct crk_img *img;
 	GhostFileEntry *e;
 	int fd = -1, err;
@@ -449,11 +489,13 @@ static int ghost_make(struct crk_rst *r, const RegFileEntry *reg, const struct r
 	if (tmp) {
 		err = tmpfile_make(r, tmp, owner, &fd);
 	} else {
-		err = node_make_near(reg->name, e, name, &fd);
+		n.e = e;
+		err = crk_shielded(node_without_name, &n);
+		fd = n.fd;
 		if (err)
 			crk_err(err, "file id %u: cannot make the removed '%s' again", reg->id, reg->name);
-		else if (S_ISDIR(e->mode) ? rmdir(name) : unlink(name))
-			err = crk_err(-errno, "file id %u: cannot remove '%s' again", reg->id, name);
+		else if (n.unlink_err)
+			err = crk_err(n.unlink_err, "file id %u: cannot remove '%s' again", reg->id, n.name);
 	}
 	if (!err && S_ISREG(e->mode))
 		err = contents_restore(img, e, fd);
@@ -471,25 +513,51 @@ static int ghost_make(struct crk_rst *r, const RegFileEntry *reg, const struct r
 	return err;
 }
 
-/* the name that link_dump() made becomes the lost one for a moment, if that is free */
+struct taken {
+	const char *name, *lost;
+	int fd;
+};
+
+static int open_by_lost_name(void *arg)
+{
+	struct taken *t = arg;
+	bool linked = !link(t->name, t->lost);
+	int err;
+
+	t->fd = open(linked ? t->lost : t->name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	err = t->fd < 0 ? -errno : 0;
+	if (linked)
+		unlink(t->lost);
+	return err;
+}
+
+/* the file that link_dump() gave a name gets the lost one for a moment, if that is free */
 static int link_take(struct crk_rst *r, const RegFileEntry *reg, const struct remap *m, int *ret)
 {
 	const FileEntry *fe = crk_rfile_entry(r, m->remap_id);
-	const char *name;
-	int fd;
+	struct taken t = { .lost = reg->name };
+	int err;
 
 	if (!fe || !fe->reg)
 		return crk_fail(-EBADMSG, "file id %u: file id %u, which it is, is not in files.img", reg->id, m->remap_id);
-	name = fe->reg->name;
-	if (!link(name, reg->name)) {
-		unlink(name);
-		name = reg->name;
+	t.name = fe->reg->name;
+	err = crk_shielded(open_by_lost_name, &t);
+	if (err)
+		return crk_err(err, "file id %u: cannot open '%s'", reg->id, t.name);
+	return crk_fd_hold(r, t.fd, ret);
+}
+
+void crk_ghost_links_remove(struct crk_rst *r)
+{
+	struct ghosts_restore *s = state_of(r);
+	size_t i;
+
+	for (i = 0; s && i < s->nr; i++) {
+		const FileEntry *fe = crk_rfile_entry(r, s->remaps[i].remap_id);
+
+		if (s->remaps[i].type == REMAP_TYPE__LINKED && fe && fe->reg)
+			unlink(fe->reg->name);
 	}
-	fd = open(name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return crk_err(-errno, "file id %u: cannot open '%s'", reg->id, name);
-	unlink(name);
-	return crk_fd_hold(r, fd, ret);
 }
 
 int crk_ghost_get(struct crk_rst *r, const RegFileEntry *reg, int *ret)

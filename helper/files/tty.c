@@ -173,13 +173,45 @@ static int termios_dump(struct crk_dump *d, const struct dump_tty *t, TtyInfoEnt
 	return 0;
 }
 
+/* what waits on both sides, taken and put back */
+struct pair_queues {
+	struct crk_dump *d;
+	const struct termios2 *settings;
+	int master, slave;
+	bool has_output;
+	struct crk_tty_queue in, out;
+};
+
+static int queues_read(void *arg)
+{
+	struct pair_queues *q = arg;
+	struct termios2 plain = crk_tty_plain(q->settings, false);
+	int ends[2] = { 0 }, flags, err, put_err;
+
+	flags = fcntl(q->master, F_GETFL);
+	err = fcntl(q->master, F_SETFL, flags | O_NONBLOCK) || ioctl(q->master, TIOCGPKT, &ends[0]) ? -errno : 0;
+	if (!err && ends[0])
+		ioctl(q->master, TIOCPKT, &ends[1]);
+	if (!err && q->has_output)
+		err = crk_tty_queue_take(q->d, q->master, &q->out);
+	if (!err && ioctl(q->slave, TCSETS2, &plain))
+		err = -errno;
+	if (!err)
+		err = crk_tty_queue_take(q->d, q->slave, &q->in);
+	put_err = crk_tty_queues_put(q->master, q->slave, q->settings, &q->in, &q->out);
+	ioctl(q->slave, TCSETS2, q->settings);
+	if (ends[0])
+		ioctl(q->master, TIOCPKT, &ends[0]);
+	fcntl(q->master, F_SETFL, flags);
+	return err ?: put_err;
+}
+
 static int queues_dump(struct crk_dump *d, const struct dump_tty *t, const struct termios2 *settings)
 {
-	_cleanup_close_ int slave = -1;
-	struct termios2 plain = crk_tty_plain(settings, false);
-	struct crk_tty_queue in = {}, out = {};
+	struct pair_queues q = { .d = d, .settings = settings, .master = t->master_fd };
 	struct pollfd pfd = { .fd = t->master_fd, .events = POLLIN };
-	int waiting = 0, ends[2] = { 0 }, flags, err, i;
+	_cleanup_close_ int slave = -1;
+	int waiting = 0, err, i;
 	struct crk_img *img;
 
 	/* an opening of our own: opening one that was never open would be noticed */
@@ -193,33 +225,20 @@ static int queues_dump(struct crk_dump *d, const struct dump_tty *t, const struc
 	ioctl(slave, TIOCINQ, &waiting);
 	if (!waiting && !(pfd.revents & POLLIN) && !(settings->c_lflag & ICANON))
 		return 0;
-	flags = fcntl(t->master_fd, F_GETFL);
-	err = fcntl(t->master_fd, F_SETFL, flags | O_NONBLOCK) || ioctl(t->master_fd, TIOCGPKT, &ends[0]) ? -errno : 0;
-	if (!err && ends[0])
-		ioctl(t->master_fd, TIOCPKT, &ends[1]);
-	if (!err && pfd.revents & POLLIN)
-		err = crk_tty_queue_take(d, t->master_fd, &out);
-	if (!err && ioctl(slave, TCSETS2, &plain))
-		err = -errno;
-	if (!err)
-		err = crk_tty_queue_take(d, slave, &in);
-	i = crk_tty_queues_put(t->master_fd, slave, settings, &in, &out);
-	err = err ?: i;
-	ioctl(slave, TCSETS2, settings);
-	if (ends[0])
-		ioctl(t->master_fd, TIOCPKT, &ends[0]);
-	fcntl(t->master_fd, F_SETFL, flags);
+	q.slave = slave;
+	q.has_output = pfd.revents & POLLIN;
+	err = crk_shielded(queues_read, &q);
 	if (err)
 		return crk_dfile_err(err, t->master, "cannot read what waits in it");
 	for (i = 0; i < 2 && !err; i++) {
-		const struct crk_tty_queue *q = i ? &out : &in;
+		const struct crk_tty_queue *side = i ? &q.out : &q.in;
 		TtyDataEntry e = TTY_DATA_ENTRY__INIT;
 
-		if (!q->len)
+		if (!side->len)
 			continue;
 		e.tty_id = crk_tty_info_id(t->index, i);
-		e.data.data = (uint8_t *)q->data;
-		e.data.len = q->len;
+		e.data.data = (uint8_t *)side->data;
+		e.data.len = side->len;
 		err = crk_dump_img(d, CRK_IMG_TTY_DATA, &img);
 		err = err ?: crk_img_put(img, &e.base);
 	}

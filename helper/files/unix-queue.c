@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Messages waiting in unix sockets.  They are read with MSG_PEEK at a moving SO_PEEK_OFF, so that the queue stays; the
- * offset is put back.  One message of sk-queues.img is what one sendmsg() put in: a packet, or a piece of a stream.
+ * offset is the socket's, so it is put back whatever happens to the helper.  One message of sk-queues.img is what one
+ * sendmsg() put in: a packet, or a piece of a stream.
  */
 #include <errno.h>
 #include <linux/sockios.h>
@@ -15,9 +16,10 @@
 #define MAX_RIGHTS	253		/* SCM_MAX_FD */
 
 struct message {
+	struct message *next;
 	char *data;
 	size_t room;
-	ssize_t len;
+	ssize_t len;			/* negative: there was none */
 	int fds[MAX_RIGHTS];
 	size_t nr_fds;
 	struct ucred cred;
@@ -124,13 +126,17 @@ static void close_fds(struct message *m)
 		close(m->fds[--m->nr_fds]);
 }
 
+static void message_free(struct message *m)
+{
+	close_fds(m);
+	free(m->data);
+	free(m);
+}
+
 static int room_for(struct message *m, size_t len)
 {
-	char *more;
+	char *more = realloc(m->data, len);
 
-	if (len <= m->room)
-		return 0;
-	more = realloc(m->data, len);
 	if (!more)
 		return crk_oom();
 	m->data = more;
@@ -138,92 +144,122 @@ static int room_for(struct message *m, size_t len)
 	return 0;
 }
 
+/* what waits in a socket */
+struct queue {
+	int fd, type;
+	uint32_t *lens;			/* of the pieces of a stream */
+	size_t nr_lens, left;		/* bytes of them that nobody has read */
+	struct message *first, **end;
+};
+
+/* a message of the queue, with this much room */
+static int queue_add(struct queue *q, size_t room, struct message **ret)
+{
+	struct message *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return crk_oom();
+	m->len = -1;
+	*q->end = m;
+	q->end = &m->next;
+	*ret = m;
+	return room_for(m, room);
+}
+
 /*
  * A peek at a stream that ends where plain bytes end brings the descriptors of those behind them.  So one byte more is
  * asked for: the bytes that descriptors come with end a read, plain ones don't.
  */
-static int stream_read(struct crk_dump *d, const struct crk_dfile *f, int fd)
+static int stream_peek(struct queue *q)
 {
-	struct message m = { .data = NULL };
-	_cleanup_free_ uint32_t *lens = NULL;
-	size_t i, nr, done = 0;
-	int ret, off = 0, left;
+	size_t i, done = 0, off = 0, len;
+	struct message *m;
+	int ret;
 
-	/* an error may wait at the end of the queue, and reading there would take it */
-	if (ioctl(fd, SIOCINQ, &left))
-		return -errno;
-	ret = left ? crk_dev_queue(d->dev, fd, &lens, &nr) : 0;
-	if (ret || !left)
-		return ret;
-	for (i = 0; i < nr; i++)
-		done += lens[i];
-	done -= left;		/* has been read */
-	for (i = 0; i < nr && !ret && off < left; i++) {
-		size_t len = lens[i] - done;
-
-		if (done >= lens[i]) {
-			ret = -EBADMSG;
-			break;
-		}
+	for (i = 0; i < q->nr_lens; i++)
+		done += q->lens[i];
+	if (done < q->left)
+		return -EBADMSG;
+	done -= q->left;		/* has been read */
+	for (i = 0; i < q->nr_lens && off < q->left; i++) {
+		if (done >= q->lens[i])
+			return -EBADMSG;
+		len = q->lens[i] - done;
 		done = 0;
-		ret = room_for(&m, len + 1);
-		ret = ret ?: peek_off_set(fd, off);
-		if (ret)
-			break;
-		m.room = len + 1;
-		ret = peek(fd, &m);
-		if (ret <= 0 || m.len < (ssize_t)len) {
-			ret = ret < 0 ? ret : -EBADMSG;
-			break;
-		}
-		if (m.len > (ssize_t)len)
-			close_fds(&m);
-		m.len = len;
-		ret = message_dump(d, f, &m);
+		ret = queue_add(q, len + 1, &m);
+		ret = ret ?: peek_off_set(q->fd, off);
+		ret = ret ?: peek(q->fd, m);
+		if (ret <= 0 || m->len < (ssize_t)len)
+			return ret < 0 ? ret : -EBADMSG;
+		if (m->len > (ssize_t)len)
+			close_fds(m);
+		m->len = len;
 		off += len;
 	}
-	close_fds(&m);
-	free(m.data);
+	return 0;
+}
+
+static int packets_peek(struct queue *q)
+{
+	struct message *m;
+	int ret, off = 0;
+
+	ret = peek_off_set(q->fd, 0);
+	while (!ret) {
+		ret = queue_add(q, QUEUE_BUFFER, &m);
+		ret = ret ?: peek(q->fd, m);
+		if (ret > 0 && (size_t)m->len > m->room) {
+			close_fds(m);
+			ret = room_for(m, m->len);
+			ret = ret ?: peek_off_set(q->fd, off);
+			ret = ret ?: peek(q->fd, m);
+		}
+		/* the end of packets whose sender is gone; a datagram may be empty */
+		if (ret > 0 && !m->len && q->type != SOCK_DGRAM)
+			m->len = -1;
+		if (ret < 0 || m->len < 0)
+			break;
+		off += m->len;
+		ret = m->len ? room_for(m, m->len) : 0;
+	}
 	return ret;
 }
 
-static int packets_read(struct crk_dump *d, const struct crk_dfile *f, int fd, int type)
+static int queue_peek(void *arg)
 {
-	struct message m = { .data = NULL };
-	int ret, off = 0;
+	struct queue *q = arg;
+	socklen_t len = sizeof(int);
+	int off, ret, err;
 
-	ret = room_for(&m, QUEUE_BUFFER);
-	while (!ret) {
-		ret = peek(fd, &m);
-		/* the end of packets whose sender is gone; a datagram may be empty */
-		if (ret <= 0 || (!m.len && type != SOCK_DGRAM))
-			break;
-		if ((size_t)m.len > m.room) {
-			close_fds(&m);
-			ret = room_for(&m, m.len);
-			ret = ret ?: peek_off_set(fd, off);
-			continue;
-		}
-		ret = message_dump(d, f, &m);
-		off += m.len;
-	}
-	close_fds(&m);
-	free(m.data);
-	return ret;
+	if (getsockopt(q->fd, SOL_SOCKET, SO_PEEK_OFF, &off, &len))
+		return -errno;
+	ret = q->type == SOCK_STREAM ? stream_peek(q) : packets_peek(q);
+	err = peek_off_set(q->fd, off);
+	return ret < 0 ? ret : err;
 }
 
 int crk_unix_queue_dump(struct crk_dump *d, const struct crk_dfile *f, int fd, int type)
 {
-	socklen_t len = sizeof(int);
-	int off, ret, err;
+	struct queue q = { .fd = fd, .type = type, .end = &q.first };
+	struct message *m, *next;
+	int ret = 0, left;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, &len))
-		return crk_dfile_err(-errno, f, "cannot look into its queue");
-	ret = peek_off_set(fd, 0);
-	if (!ret)
-		ret = type == SOCK_STREAM ? stream_read(d, f, fd) : packets_read(d, f, fd, type);
-	err = peek_off_set(fd, off);
-	ret = ret ?: err;
+	if (type == SOCK_STREAM) {
+		/* an error may wait at the end of the queue, and reading there would take it */
+		ret = ioctl(fd, SIOCINQ, &left) ? -errno : 0;
+		if (ret || !left)
+			return ret ? crk_dfile_err(ret, f, "cannot tell how much waits in it") : 0;
+		q.left = left;
+		ret = crk_dev_queue(d->dev, fd, &q.lens, &q.nr_lens);
+	}
+	ret = ret ?: crk_shielded(queue_peek, &q);
+	for (m = q.first; m; m = next) {
+		next = m->next;
+		if (ret >= 0 && m->len >= 0)
+			ret = message_dump(d, f, m);
+		message_free(m);
+	}
+	free(q.lens);
 	return ret < 0 ? crk_dfile_err(ret, f, "cannot read what waits in it") : 0;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "../restore.h"
 #include "unix.h"
 
 struct rst_sk {
@@ -219,8 +220,10 @@ static int sk_bind(struct crk_rst *r, struct rst_sk *sk, int fd)
 		return 0;
 	name_text(e, name, sizeof(name));
 	if (has_path(e)) {
-		/* of the socket that was there before, as the plan has seen */
-		unlink(name);
+		/* of the socket that was there before, as the plan has seen; then there is one after a failure too */
+		err = unlink(name) ? crk_undo_name(r, name) : 0;
+		if (err)
+			return err;
 		sk->remove = e->has_deleted && e->deleted;
 	}
 	err = at_name(bind, fd, e);

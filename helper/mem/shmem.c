@@ -10,6 +10,7 @@
 #include <sys/sendfile.h>
 #include <sys/shm.h>
 
+#include "../restore.h"
 #include "mem.h"
 
 #ifndef MAP_HUGE_SHIFT
@@ -283,7 +284,7 @@ static int open_anon(struct crk_rst *r, struct crk_rshm *s)
 	return err;
 }
 
-static int make_sysv(const IpcShmEntry *shm)
+static int make_sysv(struct crk_rst *r, const IpcShmEntry *shm)
 {
 	struct shmid_ds ds;
 	char text[16];
@@ -295,6 +296,9 @@ static int make_sysv(const IpcShmEntry *shm)
 	err = write_file_at(AT_FDCWD, "/proc/sys/kernel/shm_next_id", text);
 	if (err)
 		return crk_err(err, "/proc/sys/kernel/shm_next_id");
+	err = crk_undo_shm(r, shm->desc->id);
+	if (err)
+		return err;
 	id = shmget(shm->desc->key, shm->size, IPC_CREAT | IPC_EXCL | (shm->desc->mode & 0777) |
 		    (shm->hugetlb_flag ? SHM_HUGETLB | shm->hugetlb_flag : 0));
 	if (id < 0)
@@ -320,7 +324,7 @@ static int open_sysv(struct crk_rst *r, struct crk_rshm *s)
 
 	if (err)
 		return err;
-	err = make_sysv((const IpcShmEntry *)msg);
+	err = make_sysv(r, (const IpcShmEntry *)msg);
 	removed = ((const IpcShmEntry *)msg)->desc->mode & SHM_DEST;
 	protobuf_c_message_free_unpacked(msg, NULL);
 	if (err)
