@@ -51,6 +51,9 @@ struct crk_private {
 	struct crk_img *img;		/* pages-N.img, as long as there is something to come */
 };
 
+/* bytes of code of a vDSO, at most */
+#define CRK_VDSO_TEXT_MAX	65536UL
+
 /* a vDSO that is in crk-vdso.img */
 struct crk_vdso_saved {
 	int kind;
@@ -87,6 +90,10 @@ void crk_pagemap_free(struct crk_dump *d);
 /* mapping @v, a [vdso], which goes into @c */
 int crk_vdso_dump(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v, CrkVmaEntry *c);
 int crk_vdso_dump_end(struct crk_dump *d);
+/* this process's own: where its data begins, its code and its end; 0 if it has none */
+int crk_vdso_own(uint64_t *start, uint64_t *code, uint64_t *end);
+/* this boot's signal trampolines, which every process has; NULL: it has none */
+int crk_vdso_own_trampolines(const void **ret);
 /* @fd: the object, open for reading; *id_ret for the mapping */
 int crk_shmem_dump(struct crk_dump *d, struct crk_dproc *p, const struct crk_vma *v, int fd, uint32_t *id_ret);
 /* the file behind a mapping; its name if @link_ret */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The vDSO, which belongs to the kernel.  A dump saves its code.  On a kernel with the same build of it a restore maps
- * the kernel's own in its place.  On another the old code comes back as ordinary memory whose functions lead to the
- * kernel's vDSO, mapped elsewhere, and its data as pages that say "no clock to read here, ask the kernel": for threads
- * that were in the midst of the old code.  arch/ knows the instructions; arch/x86/README tells the whole of it.
+ * The vDSO of a restored process, which belongs to the kernel.  On one with the same build of it the kernel's own is
+ * mapped in its place.  On another the old code comes back as ordinary memory whose functions lead to the kernel's vDSO,
+ * mapped elsewhere, and its data as pages that say "no clock to read here, ask the kernel": for threads that were in the
+ * midst of the old code.  arch/ knows the instructions; arch/x86/README tells the whole of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,183 +18,11 @@
 #include "../restore.h"
 #include "mem.h"
 
-#define TEXT_MAX	65536UL
 #define LOW_END		(1ULL << 20)	/* nothing is put below */
 #define STACK_ROOM	(64ULL << 20)	/* free below a stack, if there is a choice */
 #define STACK_GUARD	(1ULL << 20)	/* the kernel's gap: nothing can be mapped there */
 
-/* this process's own: where its data begins, its code and its end; 0 if it has none */
-static int own_find(uint64_t *start, uint64_t *code, uint64_t *end)
-{
-	_cleanup_free_ char *text = NULL;
-	char *line, *save = NULL;
-	int err = read_file_at(AT_FDCWD, "/proc/self/maps", &text, NULL);
-
-	if (err)
-		return crk_err(err, "/proc/self/maps");
-	*start = *code = *end = 0;
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		bool is_code = strstr(line, " [vdso]");
-		unsigned long long from, to;
-
-		if ((!is_code && !strstr(line, " [vvar")) || sscanf(line, "%llx-%llx", &from, &to) != 2)
-			continue;
-		*start = *start ?: from;
-		*end = to;
-		if (is_code)
-			*code = from;
-	}
-	return 0;
-}
-
-/* this boot's signal trampolines, which every process has; NULL: it has none */
-static int own_trampolines(const void **ret)
-{
-	_cleanup_free_ char *text = NULL;
-	unsigned long long from;
-	const char *line;
-	int err;
-
-	*ret = NULL;
-	if (!crk_host->trampolines)
-		return 0;
-	err = read_file_at(AT_FDCWD, "/proc/self/maps", &text, NULL);
-	if (err)
-		return crk_err(err, "/proc/self/maps");
-	line = strstr(text, crk_host->trampolines);
-	while (line && line > text && line[-1] != '\n')
-		line--;
-	if (line && sscanf(line, "%llx", &from) == 1)
-		*ret = (const void *)(uintptr_t)from;
-	return 0;
-}
-
-/* ---- dump ---- */
-
-static const struct crk_vdso_saved *saved_find(const struct crk_dump_mem *m, int kind, uint64_t len)
-{
-	size_t i;
-
-	for (i = 0; i < m->nr_vdsos; i++)
-		if (m->vdsos[i].kind == kind && m->vdsos[i].len == len)
-			return &m->vdsos[i];
-	return NULL;
-}
-
-static int save(struct crk_dump *d, const struct crk_dproc *p, const uint8_t *text, size_t len,
-		const struct crk_vdso_saved *s)
-{
-	CrkVdsoEntry e = CRK_VDSO_ENTRY__INIT;
-	const void *trampolines;
-	struct crk_elf elf;
-	int err, kind = -1;
-
-	if (!crk_elf_open(&elf, text, len))
-		kind = crk_host->vdso_kind(elf.machine, elf.is64);
-	if (kind < 0)
-		return crk_fail(-EOPNOTSUPP, "pid %d (%s): its vDSO is not one that crk knows: not supported", p->pid,
-				(const char *)p->leader->comm);
-	e.kind = kind;
-	e.build_id.data = (uint8_t *)s->build_id;
-	e.build_id.len = s->build_id_len;
-	e.text.data = (uint8_t *)text;
-	e.text.len = len;
-	err = own_trampolines(&trampolines);
-	if (err)
-		return err;
-	e.has_trampolines = !!trampolines;
-	e.trampolines = (ProtobufCBinaryData){ .data = (uint8_t *)trampolines, .len = trampolines ? PAGE_SIZE : 0 };
-	if (!d->mem->vdso_img) {
-		err = crk_img_create(d->dir, CRK_IMG_CRK_VDSO, 0, &d->mem->vdso_img);
-		if (err)
-			return err;
-	}
-	return crk_img_put(d->mem->vdso_img, &e.base);
-}
-
-static int kind_of(const struct crk_rec_mm *mm)
-{
-	if (mm && mm->flags & CRK_MM_COMPAT)
-		return CRK_VDSO_COMPAT;
-	return mm && mm->flags & CRK_MM_X32 ? CRK_VDSO_X32 : CRK_VDSO_NATIVE;
-}
-
-/* a kernel has one of each kind: what this process has need not be read, which would make pages of the target present */
-static int text_get(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v, uint8_t *text)
-{
-	struct crk_range range = { .addr = v->start, .len = v->end - v->start };
-	uint64_t start, code, end, len = range.len;
-	_cleanup_close_ int fd = -1;
-	struct crk_elf own;
-	int err;
-
-	err = own_find(&start, &code, &end);
-	if (err)
-		return err;
-	if (code && end - code == len && !crk_elf_open(&own, (void *)(uintptr_t)code, len) &&
-	    crk_host->vdso_kind(own.machine, own.is64) == kind_of(p->mm)) {
-		memcpy(text, (void *)(uintptr_t)code, len);
-		return 0;
-	}
-	fd = memfd_create("crk-vdso", MFD_CLOEXEC);
-	if (fd < 0)
-		return crk_oom();
-	return crk_dev_read(d->dev, p->live->tid, fd, 0, &range, 1) ?: pread_all(fd, text, len, 0);
-}
-
-/* once for each kind */
-static int read_and_save(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v)
-{
-	_cleanup_free_ uint8_t *text = malloc(TEXT_MAX);
-	struct crk_vdso_saved *s;
-	uint64_t len = v->end - v->start;
-	int err;
-
-	if (!text)
-		return crk_oom();
-	if (len > TEXT_MAX)
-		return crk_fail(-EOPNOTSUPP, "this kernel's vDSO is too large: not supported");
-	err = text_get(d, p, v, text);
-	if (err)
-		return err;
-	s = array_add(d->mem->vdsos, d->mem->nr_vdsos, d->mem->room_vdsos);
-	if (!s)
-		return crk_oom();
-	s->kind = kind_of(p->mm);
-	s->len = len;
-	s->build_id_len = crk_elf_build_id(text, len, s->build_id, sizeof(s->build_id));
-	if (!s->build_id_len)
-		return crk_fail(-EOPNOTSUPP, "this kernel's vDSO has no build id, by which a restore would know it again: not supported");
-	return save(d, p, text, len, s);
-}
-
-int crk_vdso_dump(struct crk_dump *d, const struct crk_dproc *p, const struct crk_vma *v, CrkVmaEntry *c)
-{
-	const struct crk_vdso_saved *known;
-	int err, kind = kind_of(p->mm);
-
-	known = saved_find(d->mem, kind, v->end - v->start);
-	if (!known) {
-		err = read_and_save(d, p, v);
-		if (err)
-			return err;
-		known = saved_find(d->mem, kind, v->end - v->start);
-	}
-	c->has_build_id = 1;
-	c->build_id.data = (uint8_t *)known->build_id;
-	c->build_id.len = known->build_id_len;
-	return 0;
-}
-
-int crk_vdso_dump_end(struct crk_dump *d)
-{
-	int err = crk_img_close(d->mem->vdso_img);
-
-	d->mem->vdso_img = NULL;
-	return err;
-}
-
-/* ---- restore: those of the images ---- */
+/* ---- those of the images ---- */
 
 static int read_vdsos(struct crk_rst *r)
 {
@@ -214,7 +42,7 @@ static int read_vdsos(struct crk_rst *r)
 			break;
 		}
 		v->e = (CrkVdsoEntry *)msg;
-		if (v->e->text.len > TEXT_MAX || v->e->text.len % PAGE_SIZE ||
+		if (v->e->text.len > CRK_VDSO_TEXT_MAX || v->e->text.len % PAGE_SIZE ||
 		    (v->e->trampolines.len && v->e->trampolines.len != PAGE_SIZE) ||
 		    crk_elf_open(&v->old, v->e->text.data, v->e->text.len)) {
 			ret = crk_fail(-EBADMSG, "crk-vdso.img: a vDSO is no ELF image");
@@ -236,13 +64,13 @@ void crk_vdso_free(struct crk_rst *r)
 	free(r->mem->vdsos);
 }
 
-/* ---- restore: those of this kernel ---- */
+/* ---- those of this kernel ---- */
 
 /* are the signal trampolines of @v those of this boot? */
 static int trampolines_look(struct crk_rvdso *v)
 {
 	const void *own;
-	int err = own_trampolines(&own);
+	int err = crk_vdso_own_trampolines(&own);
 
 	v->same_trampolines = !v->e->trampolines.len ||
 			      (own && !memcmp(own, v->e->trampolines.data, v->e->trampolines.len));
@@ -253,9 +81,9 @@ static int own_look(struct crk_rvdso *v)
 {
 	uint64_t start = 0, code = 0, end = 0;
 	struct crk_elf own;
-	int err = own_find(&start, &code, &end);
+	int err = crk_vdso_own(&start, &code, &end);
 
-	if (err || !code || end - code > TEXT_MAX || crk_elf_open(&own, (void *)(uintptr_t)code, end - code) ||
+	if (err || !code || end - code > CRK_VDSO_TEXT_MAX || crk_elf_open(&own, (void *)(uintptr_t)code, end - code) ||
 	    crk_host->vdso_kind(own.machine, own.is64) != (int)v->e->kind)
 		return err;
 	memcpy(v->text, (void *)(uintptr_t)code, end - code);
@@ -270,7 +98,7 @@ static int other_look(struct crk_rst *r, struct crk_rvdso *v)
 	struct shared {
 		int err;
 		uint64_t text_len, data_len;
-		uint8_t text[TEXT_MAX];
+		uint8_t text[CRK_VDSO_TEXT_MAX];
 	} *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int err = 0;
 	pid_t pid;
@@ -280,7 +108,7 @@ static int other_look(struct crk_rst *r, struct crk_rvdso *v)
 	s->err = -ECHILD;
 	pid = fork();
 	if (!pid) {
-		s->err = crk_dev_vdso(r->dev, v->e->kind, s->text, TEXT_MAX, &s->text_len, &s->data_len);
+		s->err = crk_dev_vdso(r->dev, v->e->kind, s->text, CRK_VDSO_TEXT_MAX, &s->text_len, &s->data_len);
 		_exit(0);
 	}
 	if (pid < 0)
@@ -288,7 +116,7 @@ static int other_look(struct crk_rst *r, struct crk_rvdso *v)
 	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	err = err ?: s->err == -ECHILD ? crk_fail(-ECHILD, "a process that looked at a vDSO died") : s->err;
-	if (!err && s->text_len > TEXT_MAX)
+	if (!err && s->text_len > CRK_VDSO_TEXT_MAX)
 		err = crk_fail(-EOPNOTSUPP, "this kernel's vDSO is too large");
 	if (!err) {
 		memcpy(v->text, s->text, s->text_len);
@@ -308,7 +136,7 @@ static int look(struct crk_rst *r, struct crk_rvdso *v)
 
 	if (v->text)
 		return 0;
-	v->text = calloc(1, TEXT_MAX);
+	v->text = calloc(1, CRK_VDSO_TEXT_MAX);
 	if (!v->text)
 		return crk_oom();
 	err = trampolines_look(v) ?: own_look(v);
@@ -324,7 +152,7 @@ static int look(struct crk_rst *r, struct crk_rvdso *v)
 	return 0;
 }
 
-/* ---- restore: a place for this kernel's ---- */
+/* ---- a place for this kernel's ---- */
 
 struct place {
 	uint64_t at, distance;
@@ -370,7 +198,7 @@ static uint64_t place_find(const struct crk_rmem *m, const struct crk_rec_mm *mm
 	return best.at;
 }
 
-/* ---- restore: the old code ---- */
+/* ---- the old code ---- */
 
 static int redirect(const struct crk_rproc *p, const struct crk_rvdso *v, struct crk_vdso_use *u)
 {
@@ -421,7 +249,7 @@ static void threads_move(struct crk_rst *r, const struct crk_rproc *p, struct cr
 	}
 }
 
-/* ---- restore: what a process has ---- */
+/* ---- what a process has ---- */
 
 static bool is_trampolines(const struct crk_rvma *v)
 {
