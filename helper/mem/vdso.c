@@ -19,8 +19,8 @@
 #include "mem.h"
 
 #define LOW_END		(1ULL << 20)	/* nothing is put below */
-#define STACK_ROOM	(64ULL << 20)	/* free below a stack, if there is a choice */
 #define STACK_GUARD	(1ULL << 20)	/* the kernel's gap: nothing can be mapped there */
+#define REACH		(2000ULL << 20)	/* of jumps */
 
 /* ---- those of the images ---- */
 
@@ -158,41 +158,47 @@ struct place {
 	uint64_t at, distance;
 };
 
-/* the start of [@start, @end) if that is better than what is known */
-static void place_try(struct place *best, uint64_t start, uint64_t end, uint64_t len, uint64_t near)
+/* @len bytes of [@start, @end), at its start or at its end, if that is better than what is known */
+static void place_try(struct place *best, uint64_t start, uint64_t end, bool at_end, uint64_t len, uint64_t near)
 {
-	uint64_t distance;
+	uint64_t at, distance;
 
-	start += PAGE_SIZE;	/* touches nothing */
-	if (end < start || end - start < len + PAGE_SIZE)
+	if (end < start || end - start < len + 2 * PAGE_SIZE)
 		return;
-	distance = start > near ? start + len - near : near - start;
-	if (best->at && best->distance <= distance)
-		return;
-	*best = (struct place){ start, distance };
+	at = at_end ? end - PAGE_SIZE - len : start + PAGE_SIZE;	/* touches nothing */
+	distance = at > near ? at + len - near : near - at;
+	if (!best->at || distance < best->distance)
+		*best = (struct place){ at, distance };
 }
 
 /*
- * @len free bytes as close to @near as can be, so that jumps reach them: right behind a mapping, since new ones are put
- * before others; not behind the heap and not close below a stack, which grow.
+ * @len free bytes in reach of @near, and as close as can be: best right behind a mapping, since new ones are put before
+ * others; not right behind the heap and not close below a stack, which grow.  What is out of reach may do for some CPUs.
  */
 static uint64_t place_find(const struct crk_rmem *m, const struct crk_rec_mm *mm, uint64_t limit, uint64_t len,
 			   uint64_t near)
 {
-	uint64_t room[] = { STACK_ROOM, STACK_GUARD }, heap_end = align_up(mm->brk, PAGE_SIZE);
+	/* bytes to be left for a stack or the heap to grow */
+	static const struct { uint64_t room; bool at_end; } tries[] = {
+		{ 64UL << 20, false }, { 64UL << 20, true }, { STACK_GUARD, false }, { STACK_GUARD, true },
+	};
+	uint64_t heap_end = align_up(mm->brk, PAGE_SIZE);
 	struct place best = {};
 	size_t i, k;
 
-	for (k = 0; k < ARRAY_SIZE(room) && !best.at; k++) {
+	for (k = 0; k < ARRAY_SIZE(tries) && (!best.at || best.distance > REACH); k++) {
 		for (i = 0; i <= m->nr_vmas; i++) {
 			uint64_t start = i ? m->vmas[i - 1].end : LOW_END;
 			uint64_t end = i < m->nr_vmas ? m->vmas[i].start : limit;
 
-			if (start <= heap_end && heap_end <= end)
-				continue;
+			if (start <= heap_end && heap_end <= end) {
+				if (!tries[k].at_end)
+					continue;
+				start = heap_end + tries[k].room;
+			}
 			if (i < m->nr_vmas && m->vmas[i].e->flags & CRK_VMA_GROWSDOWN)
-				end -= min(end, room[k]);
-			place_try(&best, max(start, (uint64_t)LOW_END), min(end, limit), len, near);
+				end -= min(end, tries[k].room);
+			place_try(&best, max(start, (uint64_t)LOW_END), min(end, limit), tries[k].at_end, len, near);
 		}
 	}
 	return best.at;
@@ -334,8 +340,8 @@ static int use_plan(struct crk_rst *r, const struct crk_rproc *p)
 	limit = v->e->kind == CRK_VDSO_NATIVE ? mm->task_size : min((uint64_t)mm->task_size, 0xffff0000ULL);
 	old_len = u->data_len + v->e->text.len;
 	len = align_up(v->data_len + v->text_len + PAGE_SIZE, PAGE_SIZE);
-	/* behind the trampolines, if these have found the same place */
-	u->new_addr = place_find(p->mem, mm, limit, len + old_len + 2 * PAGE_SIZE, u->addr);
+	/* with room at both ends for trampolines that have found the same place */
+	u->new_addr = place_find(p->mem, mm, limit, len + old_len + 4 * PAGE_SIZE, u->addr);
 	if (!u->new_addr)
 		return no_room(p);
 	u->new_addr += 2 * PAGE_SIZE;

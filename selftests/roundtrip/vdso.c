@@ -398,6 +398,48 @@ ROUNDTRIP(asleep, AS_FOREIGN)
 	MUST(!pthread_join(thread, NULL));
 }
 
+#ifdef __x86_64__
+#define FAR	(3UL << 30)		/* no jump leads so far */
+#define TOP	0x7ffffffff000UL
+
+/* takes what is free behind mappings, as far as jumps reach; close below a stack there is no place anyway */
+static void fill_gap(unsigned long start, unsigned long end, bool below_stack)
+{
+	unsigned long vdso = getauxval(AT_SYSINFO_EHDR);
+
+	if (start + FAR < vdso || start > vdso + FAR || start >= end)
+		return;
+	if (below_stack)
+		end -= end - start < (1UL << 20) ? end - start : 1UL << 20;
+	if (end > vdso + FAR + FAR)
+		end = vdso + FAR + FAR;
+	MUST(start == end || mmap((void *)start, end - start, PROT_NONE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == (void *)start);
+}
+
+/* a 32-bit jump leads anywhere in 32 bit; in x32 this happens to one in some hundred processes by chance */
+ROUNDTRIP(room_only_below_mappings, AS_FOREIGN)
+{
+	char *text = file_text("/proc/self/maps"), *line, *save = NULL;
+	unsigned long start, end, last = 0;
+	struct timespec ts;
+
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		MUST_EQ(sscanf(line, "%lx-%lx", &start, &end), 2);
+		if (start > TOP)
+			break;
+		fill_gap(last, start, strstr(line, "[stack]"));
+		last = end;
+	}
+	fill_gap(last, TOP, false);
+	free(text);
+	checkpoint_here();
+	MUST(!clock_gettime(CLOCK_MONOTONIC, &ts));
+	checkpoint_here();
+	MUST(!clock_gettime(CLOCK_MONOTONIC, &ts));
+}
+#endif
+
 /* ---- processes without one ---- */
 
 static void unmap_vdso(bool code_too)
