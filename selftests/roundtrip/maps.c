@@ -184,6 +184,19 @@ ROUNDTRIP(locked)
 	must_stay_the_same();
 }
 
+/* as mlockall() does with the guards of stacks: nothing can be brought in, but it is locked */
+ROUNDTRIP(locked_without_access)
+{
+	char *p = map(8 * PAGE, PROT_READ | PROT_WRITE, 0);
+
+	p[PAGE] = 1;
+	MUST(!mprotect(p, 4 * PAGE, PROT_NONE));
+	MUST(mlock(p, 8 * PAGE) && errno == ENOMEM);
+	must_stay_the_same();
+	MUST(!mprotect(p, 4 * PAGE, PROT_READ));
+	MUST_EQ(p[PAGE], 1);
+}
+
 ROUNDTRIP(locked_future)
 {
 	char *p;
