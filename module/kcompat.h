@@ -161,6 +161,14 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 	get_user_pages_remote(mm, start, nr, gup_flags, pages, NULL, locked)
 #endif
 
+/* ---- linux/mman.h ---- */
+
+/* "mm: madvise: implement lightweight guard page mechanism" (v6.13); before, madvise() refuses it */
+#include <linux/mman.h>
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL	102
+#endif
+
 /* ---- linux/mm_types.h: mm_flags_t (v6.18) ---- */
 
 #ifdef NUM_MM_FLAG_BITS
@@ -567,9 +575,20 @@ DEFINE_FREE(kvfree, void *, if (!IS_ERR_OR_NULL(_T)) kvfree(_T))
 #if CRK_SINCE(6, 19)
 #include <linux/leafops.h>
 #define crk_pte_is_marker(pte)	softleaf_is_marker(softleaf_from_pte(pte))
+#define crk_pte_marker(pte)	softleaf_to_marker(softleaf_from_pte(pte))
 #else
 #include <linux/swapops.h>
 #define crk_pte_is_marker(pte)	is_pte_marker(pte)
+#define crk_pte_marker(pte)	pte_marker_get(pte_to_swp_entry(pte))
+#endif
+
+/* "mm: add PTE_MARKER_GUARD PTE marker" (v6.13) */
+#ifndef PTE_MARKER_GUARD
+#define PTE_MARKER_GUARD	0
+#endif
+/* "mm: make PTE_MARKER_SWAPIN_ERROR more general" (v6.6) */
+#ifndef PTE_MARKER_POISONED
+#define PTE_MARKER_POISONED	0
 #endif
 
 /* ---- linux/uio.h ---- */

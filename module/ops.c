@@ -209,6 +209,11 @@ static int advise_check(struct crk_prog *prog, struct crk_step *step)
 	case MADV_WIPEONFORK:
 	case MADV_KEEPONFORK:
 		return 0;
+	case MADV_GUARD_INSTALL:
+		/* no bytes: does nothing, but tells whether it is there */
+		if (!crk_arch.sys_madvise(0, 0, MADV_GUARD_INSTALL))
+			return 0;
+		return crk_step_err(prog, step, -EOPNOTSUPP, "this kernel has no MADV_GUARD_INSTALL");
 	default:
 		return crk_step_err(prog, step, -EINVAL, "advice %llu sets no flag", step->op.arg);
 	}

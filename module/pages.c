@@ -69,6 +69,16 @@ static u32 page_flags(const struct page *page, const struct page *first)
 	return CRK_PAGE_ANON | (PageAnonExclusive((struct page *)first) ? 0 : CRK_PAGE_MAYSHARE);
 }
 
+/* no page, but a mark that there must be none; those of userfaultfd's write protection go with that */
+static int marker_add(struct page_walk *w, pte_t pte, unsigned long addr)
+{
+	if (crk_pte_marker(pte) & PTE_MARKER_GUARD)
+		return run_add(w, addr, 1, CRK_PAGE_GUARD, 0);
+	if (crk_pte_marker(pte) & PTE_MARKER_POISONED)
+		return run_add(w, addr, 1, CRK_PAGE_POISONED, 0);
+	return 0;
+}
+
 /* page table lock held by the walker */
 static int pte_walk(pte_t *ptep, unsigned long addr, unsigned long next, struct mm_walk *walk)
 {
@@ -79,8 +89,10 @@ static int pte_walk(pte_t *ptep, unsigned long addr, unsigned long next, struct 
 
 	if (pte_none(pte))
 		return 0;
+	if (crk_pte_is_marker(pte))
+		return marker_add(w, pte, addr);
 	if (!pte_present(pte)) {
-		if ((walk->vma->vm_flags & VM_SHARED) || crk_pte_is_marker(pte))
+		if (walk->vma->vm_flags & VM_SHARED)
 			return 0;
 		return run_add(w, addr, 1, CRK_PAGE_SWAP, 0);
 	}

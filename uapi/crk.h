@@ -417,6 +417,8 @@ struct crk_vmas {
 #define CRK_PAGE_SWAP		(1U << 4)	/* not in memory, has contents */
 #define CRK_PAGE_HUGE		(1U << 5)	/* mapped by a huge page table entry */
 #define CRK_PAGE_SOFT_DIRTY	(1U << 6)
+#define CRK_PAGE_GUARD		(1U << 7)	/* no page: MADV_GUARD_INSTALL */
+#define CRK_PAGE_POISONED	(1U << 8)	/* no page: UFFDIO_POISON, or what was in it is lost */
 
 /**
  * struct crk_pages - a run of equal pages; absent pages are in no run

@@ -36,7 +36,7 @@ struct crk_restore {
 #define CRK_OP_MAP		2	/* mmap() with CRK_MAP_* in @flags; @page_shift for CRK_MAP_HUGETLB */
 #define CRK_OP_FILL		3	/* read @len bytes at @off of the regular file @fd; protections don't matter */
 #define CRK_OP_PROTECT		4	/* mprotect() to @prot */
-#define CRK_OP_ADVISE		5	/* madvise(); the advice is @arg: a flag-setting one or MADV_DONTNEED */
+#define CRK_OP_ADVISE		5	/* madvise(); @arg: an advice that sets a flag, DONTNEED, GUARD_INSTALL */
 #define CRK_OP_LOCK		6	/* mlock2(); @arg 1: on fault */
 /*
  * the kernel's vDSO of kind @arg (CRK_VDSO_*) at @addr, data first, @len in all or 0; where the kernel has a page of

@@ -16,6 +16,10 @@
 /* the kernel takes VM_SHARED from shared mappings of files that are not open for writing; /proc/PID/maps shows them "s" */
 #define VMA_SHARED	(CRK_VMA_SHARED | CRK_VMA_MAYSHARE)
 
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL	102
+#endif
+
 /* ---- dump ---- */
 
 /* a shared memory object, dumped once */
@@ -46,6 +50,7 @@ struct crk_page_ids {
 struct crk_private {
 	struct crk_range *ranges;	/* in order of address */
 	size_t nr, room;
+	struct crk_ranges guards;	/* pages of MADV_GUARD_INSTALL */
 	uint32_t snapshot;		/* that is read after the thaw; 0: all is read before */
 	bool locked_too;		/* locked memory is in the snapshot */
 	struct crk_img *img;		/* pages-N.img, as long as there is something to come */

@@ -60,7 +60,13 @@ static int range_add(struct crk_private *m, uint64_t addr, uint64_t len)
 	return 0;
 }
 
-static int batch_take(struct scan *s, const struct crk_pagerun *cmd, struct crk_page_ids *ids)
+static int refuse_poisoned(const struct crk_dproc *p, const struct crk_pages *run)
+{
+	return crk_fail(-EOPNOTSUPP, "pid %d (%s) address %llx: a poisoned page (UFFDIO_POISON, or its contents are lost): not supported",
+			p->pid, (const char *)p->leader->comm, (unsigned long long)run->addr);
+}
+
+static int batch_take(const struct crk_dproc *p, struct scan *s, const struct crk_pagerun *cmd, struct crk_page_ids *ids)
 {
 	const uint64_t *id = s->ids;
 	uint32_t i;
@@ -73,6 +79,10 @@ static int batch_take(struct scan *s, const struct crk_pagerun *cmd, struct crk_
 			err = ids_add(ids, run->addr, id, run->nr);
 			id += run->nr;
 		}
+		if (!err && run->flags & CRK_PAGE_POISONED)
+			err = refuse_poisoned(p, run);
+		if (!err && run->flags & CRK_PAGE_GUARD)
+			err = crk_ranges_append(&s->to->guards, run->addr, run->addr + run->nr * PAGE_SIZE);
 		if (!err && run->flags & (CRK_PAGE_ANON | CRK_PAGE_SWAP))
 			err = range_add(s->to, run->addr, run->nr * PAGE_SIZE);
 	}
@@ -98,7 +108,7 @@ static int scan_run(struct crk_dump *d, struct crk_dproc *p, struct scan *s, str
 		cmd.nr_ids = ids ? ID_BATCH : 0;
 		err = crk_dev_pages(d->dev, &cmd);
 		if (!err)
-			err = batch_take(s, &cmd, ids);
+			err = batch_take(p, s, &cmd, ids);
 	}
 	return err;
 }
@@ -370,6 +380,7 @@ void crk_pagemap_free(struct crk_dump *d)
 	free(d->mem->ids);
 	for (i = 0; d->mem->private && i < d->nr_procs; i++) {
 		free(d->mem->private[i].ranges);
+		crk_ranges_free(&d->mem->private[i].guards);
 		crk_img_close(d->mem->private[i].img);
 	}
 	free(d->mem->private);

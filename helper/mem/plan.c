@@ -262,6 +262,29 @@ static int check_file(struct crk_rst *r, const struct crk_rproc *p, const struct
 			crk_rproc_comm(p), fe->reg->name);
 }
 
+static bool guards_valid(const CrkVmaEntry *e)
+{
+	uint64_t last = e->start;
+	size_t i;
+
+	for (i = 0; i + 1 < e->n_guards; i += 2) {
+		if (e->guards[i] < last || e->guards[i + 1] <= e->guards[i] || e->guards[i + 1] > e->end ||
+		    e->guards[i] % PAGE_SIZE || e->guards[i + 1] % PAGE_SIZE)
+			return false;
+		last = e->guards[i + 1];
+	}
+	return e->n_guards % 2 == 0;
+}
+
+static int check_guards(const struct crk_rproc *p, const CrkVmaEntry *e)
+{
+	/* no bytes: does nothing, but tells whether it is there */
+	if (!e->n_guards || !madvise(NULL, 0, MADV_GUARD_INSTALL))
+		return 0;
+	return crk_fail(-EOPNOTSUPP, "pid %d (%s) mapping %llx-%llx: has guard pages (MADV_GUARD_INSTALL), which Linux has since 6.13",
+			p->pid, crk_rproc_comm(p), (unsigned long long)e->start, (unsigned long long)e->end);
+}
+
 static int check_proc(struct crk_rst *r, const struct crk_rproc *p)
 {
 	const struct crk_rmem *m = p->mem;
@@ -272,17 +295,17 @@ static int check_proc(struct crk_rst *r, const struct crk_rproc *p)
 		return crk_fail(-EBADMSG, "pid %d: its executable is not in files.img", p->pid);
 	for (i = 0; i < m->nr_vmas; i++) {
 		const struct crk_rvma *v = &m->vmas[i];
+		int err;
 
 		if (v->start < last || v->end <= v->start || v->start % PAGE_SIZE || v->end % PAGE_SIZE ||
-		    v->v->start != v->start || v->v->end != v->end)
+		    v->v->start != v->start || v->v->end != v->end || !guards_valid(v->e))
 			return crk_fail(-EBADMSG, "pid %d: mapping %zu is wrong", p->pid, i);
 		last = v->end;
-		if (v->e->has_file_id) {
-			int err = check_file(r, p, v);
-
-			if (err)
-				return err;
-		}
+		err = check_guards(p, v->e);
+		if (!err && v->e->has_file_id)
+			err = check_file(r, p, v);
+		if (err)
+			return err;
 	}
 	return 0;
 }

@@ -319,6 +319,40 @@ static bool is_unmergeable(const struct crk_rproc *p, const struct crk_rvma *v)
 	return p->task && p->task->memory_merge && !(v->e->flags & (CRK_VMA_MERGEABLE | VMA_SHARED));
 }
 
+/* in pieces: pages behind one that can't be brought in would not be */
+static int add_locks(struct ops *o, const struct crk_rvma *v)
+{
+	uint64_t at = v->start;
+	size_t i;
+
+	for (i = 0; i <= v->e->n_guards && at < v->end; i++) {
+		uint64_t end = i < v->e->n_guards ? v->e->guards[i] : v->end;
+		struct crk_op *op = end > at ? op_add(o, CRK_OP_LOCK, at, end - at) : NULL;
+
+		if (end > at && !op)
+			return -ENOMEM;
+		if (op)
+			op->arg = !!(v->e->flags & CRK_VMA_LOCKONFAULT);
+		at = end;
+	}
+	return 0;
+}
+
+/* while it is not yet locked or sealed; whatever is there goes away */
+static int add_guards(struct ops *o, const struct crk_rvma *v)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < v->e->n_guards; i += 2) {
+		struct crk_op *op = op_add(o, CRK_OP_ADVISE, v->e->guards[i], v->e->guards[i + 1] - v->e->guards[i]);
+
+		if (!op)
+			return -ENOMEM;
+		op->arg = MADV_GUARD_INSTALL;
+	}
+	return 0;
+}
+
 static int add_flags(const struct crk_rproc *p, struct ops *o, const struct crk_rvma *v)
 {
 	int advice, err = 0;
@@ -330,8 +364,9 @@ static int add_flags(const struct crk_rproc *p, struct ops *o, const struct crk_
 		err = add_arg(o, CRK_OP_ADVISE, v, MADV_UNMERGEABLE);
 	if (!err && v->e->flags & CRK_VMA_NAMED && v->e->name)
 		err = add_arg(o, CRK_OP_NAME, v, (uintptr_t)v->e->name);
+	err = err ?: add_guards(o, v);
 	if (!err && v->e->flags & (CRK_VMA_LOCKED | CRK_VMA_LOCKONFAULT))
-		err = add_arg(o, CRK_OP_LOCK, v, !!(v->e->flags & CRK_VMA_LOCKONFAULT));
+		err = add_locks(o, v);
 	if (!err && v->e->flags & CRK_VMA_SEALED)
 		err = op_add(o, CRK_OP_SEAL, v->start, v->end - v->start) ? 0 : -ENOMEM;
 	return err;

@@ -293,10 +293,28 @@ static int write_mm(struct crk_dump *d, struct crk_dproc *p, VmaEntry **vmas)
 	return err ?: crk_img_write_one(d->dir, CRK_IMG_MM, p->pid, &mm.base);
 }
 
+/* into @ret, which @c refers to */
+static int dump_guards(const struct crk_ranges *all, CrkVmaEntry *c, struct crk_ranges *ret)
+{
+	struct crk_span span = { c->start, c->end };
+	size_t i = crk_ranges_from(all, c->start);
+	int err = 0;
+
+	crk_ranges_free(ret);
+	for (; i < all->nr && all->spans[i].start < c->end && !err; i++)
+		err = crk_ranges_append(ret, all->spans[i].start, all->spans[i].end);
+	err = err ?: crk_ranges_and(ret, &(struct crk_ranges){ &span, 1, 1 });
+	_Static_assert(sizeof(*ret->spans) == 2 * sizeof(*c->guards), "spans are pairs");
+	c->guards = (uint64_t *)ret->spans;
+	c->n_guards = 2 * ret->nr;
+	return err;
+}
+
 int crk_vmas_dump(struct crk_dump *d, struct crk_dproc *p, const uint64_t *nr_pages)
 {
 	_cleanup_free_ VmaEntry *entries = calloc(p->nr_vmas + 1, sizeof(*entries));
 	_cleanup_free_ VmaEntry **ptrs = calloc(p->nr_vmas + 1, sizeof(*ptrs));
+	struct crk_ranges guards = {};
 	struct crk_img *img;
 	int err, err2;
 	size_t i;
@@ -314,9 +332,11 @@ int crk_vmas_dump(struct crk_dump *d, struct crk_dproc *p, const uint64_t *nr_pa
 		c.has_pages = 1;
 		c.pages = nr_pages[i];
 		err = dump_one(d, p, &p->vmas[i], &entries[i], &c);
+		err = err ?: dump_guards(&d->mem->private[p - d->procs].guards, &c, &guards);
 		if (!err)
 			err = crk_img_put(img, &c.base);
 	}
+	crk_ranges_free(&guards);
 	err2 = crk_img_close(img);
 	err = err ?: err2;
 	return err ?: write_mm(d, p, ptrs);

@@ -175,6 +175,21 @@ ROUNDTRIP(advice)
 		MUST_EQ(p[2 * i * PAGE], (char)i);
 }
 
+/* a mapping whose guards are all gone would lose its flag, "maybe" to the kernel itself */
+ROUNDTRIP(guards)
+{
+	char *p = map(8 * PAGE, PROT_READ | PROT_WRITE, 0), *q = map(8 * PAGE, PROT_READ | PROT_WRITE, 0);
+
+	if (madvise(NULL, 0, MADV_GUARD_INSTALL))
+		subject_skip("no MADV_GUARD_INSTALL (before Linux 6.13)");
+	p[0] = p[3 * PAGE] = 1;
+	MUST(!madvise(p + 2 * PAGE, PAGE, MADV_GUARD_INSTALL) && !madvise(p + 7 * PAGE, PAGE, MADV_GUARD_INSTALL));
+	MUST(!madvise(p + 5 * PAGE, PAGE, MADV_GUARD_INSTALL) && !mprotect(p + 3 * PAGE, 3 * PAGE, PROT_READ));
+	MUST(!madvise(q, PAGE, MADV_GUARD_INSTALL));
+	MUST(mlock(q, 4 * PAGE));
+	must_stay_the_same();
+}
+
 ROUNDTRIP(locked)
 {
 	char *p = map(8 * PAGE, PROT_READ | PROT_WRITE, 0);

@@ -63,6 +63,28 @@ REFUSED(userfault, "registered with userfaultfd: not supported")
 	close(fd);
 }
 
+/* the mark stays when the registration is gone */
+REFUSED(poisoned_page, "a poisoned page (UFFDIO_POISON, or its contents are lost): not supported")
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct { struct uffdio_range range; __u64 mode; __s64 updated; } poison = {};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	char *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (fd < 0)
+		subject_skip("no userfaultfd");
+	MUST(p != MAP_FAILED && !ioctl(fd, UFFDIO_API, &api));
+	reg.range.start = poison.range.start = (unsigned long)p;
+	reg.range.len = 2 * PAGE;
+	poison.range.len = PAGE;
+	MUST(!ioctl(fd, UFFDIO_REGISTER, &reg));
+	if (ioctl(fd, _IOWR(UFFDIO, 0x08, poison), &poison))
+		subject_skip("no UFFDIO_POISON (before Linux 6.6)");
+	MUST(!ioctl(fd, UFFDIO_UNREGISTER, &reg.range) && !close(fd));
+	checkpoint_here();
+}
+
 REFUSED(secret_memory, "secret memory (memfd_secret): not supported")
 {
 	int fd = syscall(SYS_memfd_secret, 0);
