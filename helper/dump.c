@@ -20,7 +20,7 @@
 struct dump_run {
 	struct crk_dump d;
 	char *cgroup;			/* path below the mount */
-	bool cgroup_made;		/* for -t: dissolved again if the tree lives on */
+	pid_t watcher;			/* for -t: the cgroup was made, and they leave it if they live on */
 	struct crk_freeze freeze;
 	uint32_t nr_thaws;
 	bool in_doubt;			/* the target may be half gone */
@@ -44,7 +44,7 @@ static int phase_cgroup(struct dump_run *run)
 	int err;
 
 	if (opts->tree) {
-		err = crk_cgroup_for_tree(opts->tree, &run->cgroup, &run->cgroup_made);
+		err = crk_cgroup_for_tree(opts->tree, &run->cgroup, &run->watcher);
 		if (err)
 			return err;
 	} else {
@@ -290,10 +290,10 @@ static void finish(struct dump_run *run, int err)
 		crk_ghost_links_undo(d);
 	if (d->dev >= 0)
 		close(d->dev);
-	if (run->cgroup_made && (err || d->opts->leave_running || d->opts->leave_stopped))
-		crk_cgroup_dissolve(run->cgroup);
-	else if (run->cgroup_made && !d->opts->leave_frozen)
-		crk_cgroup_remove(run->cgroup);
+	if (run->watcher && (err || d->opts->leave_running || d->opts->leave_stopped))
+		crk_cgroup_home(run->cgroup, run->watcher);
+	else if (run->watcher)
+		crk_cgroup_leave(run->cgroup, run->watcher, d->opts->leave_frozen);
 	if (d->cgroup_fd >= 0)
 		close(d->cgroup_fd);
 	crk_mem_dump_free(d);

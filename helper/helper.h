@@ -337,13 +337,14 @@ int crk_dev_go(int dev, bool prepare);
 
 int crk_cgroup_open(const char *path, int *ret);	/* O_PATH-less directory fd, by -g syntax */
 int crk_cgroup_of(pid_t pid, char **path_ret);		/* path below the mount */
-/* the cgroup that holds the tree of @pid and nothing else, made if needed (*made_ret) */
-int crk_cgroup_for_tree(pid_t pid, char **path_ret, bool *made_ret);
 int crk_cgroup_create(const char *path, int *ret);
 int crk_cgroup_add(int cgroup_fd, pid_t pid);
 int crk_cgroup_kill(int cgroup_fd);			/* cgroup.kill, waits until it is empty */
 int crk_cgroup_freeze(int cgroup_fd, bool freeze);	/* plain cgroup.freeze, waits for "frozen 1" when freezing */
 int crk_cgroup_remove(const char *path);
+
+/* watch.c: a watcher's life: when the process of @pidfd has ended it calls @run, with no descriptor but that */
+void crk_watch_main(int pidfd, void (*run)(void *arg), void *arg) __attribute__((noreturn));
 
 /* ---- what works here (probe.c) ---- */
 

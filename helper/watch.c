@@ -49,8 +49,9 @@ void crk_watch_kill_all(struct crk_sync *s)
 	}
 }
 
-static void clean_up(struct crk_rst *r)
+static void clean_up(void *arg)
 {
+	struct crk_rst *r = arg;
 	struct crk_sync *s = r->sync;
 	int i, fd;
 
@@ -76,7 +77,7 @@ static void clean_up(struct crk_rst *r)
  * Nothing of the coordinator's stays open: a copy of the device would keep the job alive, copies of the target's files
  * would be one more writer of a pipe when the target runs.
  */
-static void __attribute__((noreturn)) watcher_main(struct crk_rst *r, int pidfd)
+void crk_watch_main(int pidfd, void (*run)(void *arg), void *arg)
 {
 	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -93,7 +94,7 @@ static void __attribute__((noreturn)) watcher_main(struct crk_rst *r, int pidfd)
 	syscall(SYS_close_range, pidfd + 1, ~0U, 0);
 	while (poll(&pfd, 1, -1) < 0)
 		;
-	clean_up(r);
+	run(arg);
 	_exit(0);
 }
 
@@ -113,7 +114,7 @@ int crk_watch_start(struct crk_rst *r)
 		if (!pid && crk_pid_planned(r, getpid()))
 			_exit(1);
 		if (!pid)
-			watcher_main(r, pidfd);
+			crk_watch_main(pidfd, clean_up, r);
 	} while (pid > 0 && crk_pid_planned(r, pid) && waitpid(pid, NULL, 0) == pid);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (pid < 0)

@@ -46,10 +46,15 @@ echo "1..3"
 job_start killed 8
 crkhelper dump -g killed -D images -R >log 2>&1 </dev/null || { result 1 "a dump to measure"; exit 1; }
 rm -rf images
-start=$(now_us)
-crkhelper dump -g killed -D images -R >log 2>&1 </dev/null
-span=$(($(now_us) - start))
-rm -rf images
+# the shortest of three, or the machine was busy with something else
+span=
+for i in 1 2 3; do
+	start=$(now_us)
+	crkhelper dump -g killed -D images -R >log 2>&1 </dev/null
+	took=$(($(now_us) - start))
+	[ "$span" ] && [ "$span" -lt $took ] || span=$took
+	rm -rf images
+done
 bad=0 hit=0
 for i in $(seq 0 $((points - 1))); do
 	run_killed $((span * i / points)) crkhelper dump -g killed -D images -R && hit=$((hit + 1))
