@@ -61,6 +61,8 @@ static int phase_freeze(struct dump_run *run)
 	int err = crk_dev_freeze(d->dev, d->cgroup_fd, d->opts->timeout_ms, &run->freeze);
 
 	d->frozen = !err;
+	if (err == -EDEADLK)
+		crk_hint("start crkhelper from outside cgroup %s", run->cgroup);
 	return err;
 }
 

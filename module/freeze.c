@@ -86,7 +86,8 @@ static int check_access(struct task_struct *t, struct crk_log *log)
 	bool ok;
 
 	if (t->flags & PF_KTHREAD)
-		return crk_log(log, -EOPNOTSUPP, "kernel thread %d (%s) is in the cgroup", task_pid_vnr(t), t->comm);
+		return crk_log(log, -EOPNOTSUPP, "kernel thread %d (%s) is in the cgroup: move it out",
+			       task_pid_vnr(t), t->comm);
 	cred = get_task_cred(t);
 	ok = checkpoint_restore_ns_capable(cred->user_ns) &&
 	     crk_call(ptrace_may_access)(t, PTRACE_MODE_ATTACH_REALCREDS);
@@ -409,7 +410,8 @@ static int frozen_open(struct crk_frozen *frozen, s32 fd, struct crk_log *log)
 	if (!cgroup_parent(cgrp))
 		return crk_log(log, -EOPNOTSUPP, "the root cgroup cannot be frozen");
 	if (caller_in(cgrp))
-		return crk_log(log, -EDEADLK, "the caller itself is in the cgroup");
+		return crk_log(log, -EDEADLK, "the caller, pid %d (%s), is in the cgroup itself",
+			       task_tgid_vnr(current), current->comm);
 	file = file_open_root(&dir->f_path, "cgroup.freeze", O_WRONLY, 0);
 	if (IS_ERR(file))
 		return crk_log(log, PTR_ERR(file), "cannot open cgroup.freeze");

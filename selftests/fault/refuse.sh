@@ -10,7 +10,19 @@ here=$(cd "${0%/*}/.." && pwd)
 # shellcheck source=selftests/payload/job.sh
 . "$here/payload/job.sh"
 
-refused() { expect 1 "$@" && job_runs job; }
+# says STATUS 'REGEX' CMD...: exit status and one sentence, which is this from its begin to its end; a hint may follow
+says()
+{
+	local status=$1 regex=$2
+	shift 2
+	expect "$status" "^crkhelper: (dump|restore): $regex\$" "$@" || return 1
+	[ "$(grep -cv '^  hint: ' log)" = 1 ] || { echo "# more than one sentence"; return 1; }
+}
+
+# the same of a dump, which leaves nothing and changes nothing
+refused() { says 1 "$@" && [ ! -e images ] && job_runs job; }
+
+usage() { expect 2 "$@" && job_runs job; }
 
 # flip BYTE-OFFSET FILE: one bit
 flip()
@@ -20,47 +32,60 @@ flip()
 	printf '%b' "$(printf '\\%03o' $((byte ^ 1)))" | dd of="$2" bs=1 seek="$1" conv=notrunc status=none
 }
 
-# damaged TEXT COMMAND...: does COMMAND to a copy of the images; a restore of it must be refused
+# damaged TEXT REGEX COMMAND...: does COMMAND to a copy of the images; a restore of it must be refused
 damaged()
 {
-	local text=$1
-	shift
+	local text=$1 regex=$2
+	shift 2
 	rm -rf copy
 	cp -a images copy
 	"$@"
-	expect 1 "copy|damaged|checksum|complete|truncated" crkhelper restore -D copy -d
+	says 1 "$regex" crkhelper restore -D copy -d
 	result $? "$text"
 	[ -z "$(pgrep -x counter)" ] || { echo "# something was created"; pkill -KILL -x counter; }
 }
 
 echo "TAP version 13"
-echo "1..22"
+echo "1..23"
 
 job_start job
 mkdir full not-empty
 echo kept >not-empty/file
 mount -t tmpfs -o size=256k tmpfs full
 
-refused "not-empty.*" crkhelper dump -g job -D not-empty -R && [ "$(cat not-empty/file)" = kept ]
+refused "directory 'not-empty' is not empty" crkhelper dump -g job -D not-empty -R && [ "$(cat not-empty/file)" = kept ]
 result $? "an image directory that holds something"
-refused "full/images.*(space|ENOSPC)|(space|ENOSPC).*" crkhelper dump -g job -D full/images -R && [ ! -e full/images ]
+refused "pid $pid: cannot save its pages: No space left on device" crkhelper dump -g job -D full/images -R && [ ! -e full/images ]
 result $? "a full disk"
 umount full
-refused "999999" crkhelper dump -t 999999 -D images -R && [ ! -e images ]
+refused "pid 999999: No such process" crkhelper dump -t 999999 -D images -R
 result $? "a dead pid"
-refused "nowhere" crkhelper dump -g nowhere -D images -R
+refused "cgroup /sys/fs/cgroup/nowhere: No such file or directory" crkhelper dump -g nowhere -D images -R
 result $? "a cgroup that does not exist"
 mkdir /sys/fs/cgroup/own
-refused "own|crkhelper" sh -c 'echo $$ >/sys/fs/cgroup/own/cgroup.procs; exec crkhelper dump -g own -D images -R'
+refused "the caller, pid [0-9]+ \(crkhelper[-a-z0-9_]*\), is in the cgroup itself" \
+	sh -c 'echo $$ >/sys/fs/cgroup/own/cgroup.procs; exec crkhelper dump -g own -D images -R' &&
+	grep -q '^  hint: start crkhelper from outside cgroup own$' log
 result $? "a cgroup that contains the helper"
 rmdir /sys/fs/cgroup/own
-expect 2 "usage" crkhelper dump -D images && expect 2 "usage" crkhelper dump -g job && expect 2 "" crkhelper nonsense &&
-	expect 2 "" crkhelper dump --nonsense && job_runs job
+usage "^crkhelper: dump: needs either -g CGROUP or -t PID$" crkhelper dump -D images &&
+	usage "^crkhelper: dump: needs -D DIR$" crkhelper dump -g job &&
+	usage "^crkhelper: no subcommand 'nonsense'$" crkhelper nonsense &&
+	usage "^crkhelper: unrecognized option '--nonsense'$" crkhelper dump --nonsense
 result $? "wrong usage"
 kthread=$(pgrep -x kthreadd)
-refused "kernel|kthreadd|$kthread" crkhelper dump -t "$kthread" -D images -R
+refused "pid $kthread \(kthreadd\): is a kernel thread: not supported" crkhelper dump -t "$kthread" -D images -R
 result $? "a kernel thread"
-refused "not a checkpoint|complete|inventory|No such" crkhelper restore -D not-empty -d
+mkdir /sys/fs/cgroup/kernel
+for name in khugepaged kswapd0 oom_reaper kauditd; do
+	kthread=$(pgrep -x $name) && echo "$kthread" >/sys/fs/cgroup/kernel/cgroup.procs && break
+done
+refused "pid $kthread \($name\): is a kernel thread: not supported" crkhelper dump -t "$kthread" -D images -R &&
+	refused "kernel thread $kthread \($name\) is in the cgroup: move it out" crkhelper dump -g kernel -D images -R
+result $? "a kernel thread that somebody moved to a cgroup"
+echo "$kthread" >/sys/fs/cgroup/cgroup.procs
+rmdir /sys/fs/cgroup/kernel
+says 1 "'not-empty' is not a complete checkpoint \(inventory.img is missing\)" crkhelper restore -D not-empty -d && job_runs job
 result $? "a directory that is no checkpoint"
 crkhelper dump -g job -D images --leave-frozen >log 2>&1 </dev/null && grep -q 'frozen 1' /sys/fs/cgroup/job/cgroup.events
 result $? "a dump that leaves the job frozen"
@@ -70,7 +95,7 @@ rm -rf images2
 echo 0 >/sys/fs/cgroup/job/cgroup.freeze
 job_runs job
 result $? "the job goes on after both"
-refused "$pid.*(taken|exists|busy|in use|runs)|(taken|exists|busy|in use).*$pid" crkhelper restore -D images -d
+says 1 "pid $pid is taken \(counter\)" crkhelper restore -D images -d && job_runs job
 result $? "restoring when the pid is taken"
 job_stop job
 
@@ -88,7 +113,8 @@ until [ -s count.late ]; do sleep 0.02; done
 read -r _ _ pid <count.late
 pid=$((10#$pid))
 crkhelper dump -g late -D late >log 2>&1 </dev/null
-expect 1 "$pid is taken" crkhelper restore -D late -d && grep -q 'until its parent waits' log
+says 1 "pid $pid is taken \(counter\)" crkhelper restore -D late -d &&
+	grep -q '^  hint: it has ended, and keeps the pid until its parent waits for it$' log
 result $? "a pid that a zombie keeps"
 touch wait
 crkhelper restore -D late -d >log 2>&1 </dev/null && job_runs late
@@ -101,19 +127,20 @@ word=sse2
 ! grep -qw neon /proc/cpuinfo || word=neon
 sed "s/ $word / /" /proc/cpuinfo >cpuinfo
 ! grep -qw "$word" cpuinfo && mount --bind cpuinfo /proc/cpuinfo &&
-	expect 1 "this CPU lacks what the programs may use: $word" crkhelper restore -D images -d && ! pgrep -x counter
+	says 1 "this CPU lacks what the programs may use: $word" crkhelper restore -D images -d && ! pgrep -x counter
 result $? "a CPU without $word"
 umount /proc/cpuinfo
 
 a_copy() { find copy -name "$1" | sort | head -n1; }
 cut() { truncate -s "-$1" "$(a_copy "$2")"; }
 remove() { rm "$(a_copy "$1")"; }
-damaged "an image cut off" cut 3 'core-*.img'
-damaged "pages cut off" cut 4096 'pages-*.img'
-damaged "no inventory" rm copy/inventory.img
-damaged "an image missing" remove 'mm-*.img'
+another="; take another copy of the checkpoint"
+damaged "an image cut off" "image core-[0-9]+.img is damaged \(it has [0-9]+ bytes instead of [0-9]+\)$another" cut 3 'core-*.img'
+damaged "pages cut off" "image pages-1.img is damaged \(it has [0-9]+ bytes instead of [0-9]+\)$another" cut 4096 'pages-*.img'
+damaged "no inventory" "'copy' is not a complete checkpoint \(inventory.img is missing\)" rm copy/inventory.img
+damaged "an image missing" "image mm-[0-9]+.img is missing$another" remove 'mm-*.img'
 flip_pages() { f=$(a_copy 'pages-*.img'); flip $(($(stat -c %s "$f") / 2)) "$f"; }
-damaged "one bit of the pages" flip_pages
+damaged "one bit of the pages" "image pages-1.img is damaged \(checksum differs\)$another" flip_pages
 all_images()
 {
 	local f size bad=0
@@ -123,7 +150,7 @@ all_images()
 		rm -rf copy
 		cp -a images copy
 		flip $((RANDOM % size)) "copy/${f#*/}"
-		expect 1 "." crkhelper restore -D copy -d || { echo "# one bit of $f went unnoticed"; bad=1; }
+		says 1 "image ${f#*/} is damaged \(.*\)$another" crkhelper restore -D copy -d || { echo "# one bit of $f went unnoticed"; bad=1; }
 		pkill -KILL -x counter
 	done
 	return $bad
