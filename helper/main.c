@@ -3,6 +3,7 @@
  * Entry of crkhelper: the table of subcommands, which is the usage text as well.
  * Options are parsed by opts.c; what a subcommand does is in the file of its name.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,6 +63,9 @@ int main(int argc, char **argv)
 	ret = crk_opts_parse(argc, argv, &opts, &cmd, &rest);
 	if (ret)
 		return ret < 0 ? CRK_EXIT_USAGE : CRK_EXIT_DONE;
+	/* who started us may not care how children end; we do.  A command that is run has it as it was */
+	if (cmd->bit != CRK_CMD_RUN)
+		signal(SIGCHLD, SIG_DFL);
 	crk_log_phase(cmd->name);
 	return cmd->run(&opts, rest);
 }

@@ -62,6 +62,7 @@ int crk_cmd_run(const struct crk_opts *opts, char **argv)
 {
 	_cleanup_free_ char *path = NULL;
 	_cleanup_close_ int cgroup = -1;
+	struct sigaction sa = { .sa_handler = SIG_DFL }, sigchld;
 	sigset_t all, old;
 	int go[2], ret;
 	pid_t pid;
@@ -70,10 +71,13 @@ int crk_cmd_run(const struct crk_opts *opts, char **argv)
 		return crk_err(-errno, "cannot make a pipe"), CRK_EXIT_FAILED;
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &old);
+	/* ignored, it would take the command's status from us */
+	sigaction(SIGCHLD, &sa, &sigchld);
 	pid = fork();
 	if (pid < 0)
 		return crk_err(-errno, "cannot fork"), CRK_EXIT_FAILED;
 	if (!pid) {
+		sigaction(SIGCHLD, &sigchld, NULL);
 		sigprocmask(SIG_SETMASK, &old, NULL);
 		close(go[1]);
 		child_exec(opts, go[0], argv);
