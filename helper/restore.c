@@ -203,6 +203,26 @@ static int phase_gate(struct crk_rst *r)
 	return ret ?: crk_cgroups_freeze(r);
 }
 
+/* before anyone runs: a restore that fails, or is killed, has done nothing, and leaves no file */
+static int write_pidfile(struct crk_rst *r)
+{
+	_cleanup_close_ int fd = -1;
+	char text[16];
+	int len, ret;
+
+	if (!r->opts->pidfile)
+		return 0;
+	fd = open(r->opts->pidfile, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return crk_err(-errno, "cannot make '%s'", r->opts->pidfile);
+	ret = crk_undo_name(r, r->opts->pidfile);	/* ours, now that it was made */
+	if (ret)
+		return ret;
+	len = snprintf(text, sizeof(text), "%d", r->procs[0].pid);
+	ret = write_all(fd, text, len);
+	return ret ? crk_err(ret, "cannot write '%s'", r->opts->pidfile) : 0;
+}
+
 static int phase_run(struct crk_rst *r)
 {
 	size_t i;
@@ -210,6 +230,9 @@ static int phase_run(struct crk_rst *r)
 
 	if (crk_restore_interrupted)
 		return crk_fail(-ECANCELED, "interrupted");
+	ret = write_pidfile(r);
+	if (ret)
+		return ret;
 	for (i = 0; i < r->nr_procs; i++)
 		if (r->opts->leave_stopped && !r->procs[i].zombie)
 			kill(r->procs[i].pid, SIGSTOP);
@@ -316,22 +339,6 @@ static void catch_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-static int write_pidfile(const struct crk_rst *r)
-{
-	_cleanup_close_ int fd = -1;
-	char text[16];
-	int len;
-
-	if (!r->opts->pidfile)
-		return 0;
-	fd = open(r->opts->pidfile, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return crk_err(-errno, "cannot make '%s'", r->opts->pidfile);
-	len = snprintf(text, sizeof(text), "%d", r->procs[0].pid);
-	len = write_all(fd, text, len);
-	return len ? crk_err(len, "cannot write '%s'", r->opts->pidfile) : 0;
-}
-
 /* ends as the root of the tree ends */
 static int wait_root(const struct crk_rst *r)
 {
@@ -371,8 +378,6 @@ int crk_cmd_restore(const struct crk_opts *opts)
 
 	catch_signals();
 	ret = run_phases(&r);
-	if (!ret && !opts->check_only)
-		ret = write_pidfile(&r);
 	if (ret) {
 		undo(&r);
 		status = CRK_EXIT_FAILED;
