@@ -137,19 +137,10 @@ static int thaw(struct dump_run *run, bool leave_frozen)
 	return err;
 }
 
-/* a target that goes on is held no longer than needed; one that ends is held until its images are complete */
+/* a target that goes on is held no longer than needed; one that is ended or stopped is held until its images are complete */
 static int phase_thaw(struct dump_run *run)
 {
-	const struct crk_opts *opts = run->d.opts;
-	size_t i;
-
-	if (opts->leave_stopped)
-		for (i = 0; i < run->d.nr_procs; i++)
-			if (!run->d.procs[i].zombie)
-				kill(run->d.procs[i].pid, SIGSTOP);
-	if (opts->leave_running || opts->leave_stopped)
-		return thaw(run, false);
-	return 0;
+	return run->d.opts->leave_running ? thaw(run, false) : 0;
 }
 
 static int phase_pages(struct dump_run *run)
@@ -190,8 +181,14 @@ static int phase_end(struct dump_run *run)
 
 	if (opts->leave_frozen)
 		return thaw(run, true);
-	if (opts->leave_running || opts->leave_stopped)
+	if (opts->leave_running)
 		return 0;
+	if (opts->leave_stopped) {
+		for (i = 0; i < d->nr_procs; i++)
+			if (!d->procs[i].zombie)
+				kill(d->procs[i].pid, SIGSTOP);
+		return thaw(run, false);
+	}
 	/* SIGKILL reaches frozen tasks; they are not thawed, so that none runs again */
 	run->in_doubt = true;
 	crk_semundo_end(d);
