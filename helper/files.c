@@ -84,7 +84,10 @@ static int file_dump(struct crk_dump *d, struct crk_dump_file *df)
 			break;
 	if (!*ops)
 		return refuse_unknown(&df->f);
-	crk_debug("pid %d fd %u: %s id %u, %s", df->f.proc->pid, df->facts.fd, (*ops)->name, df->f.id, df->link);
+	if (df->by_path)
+		crk_debug("pid %d: %s id %u, %s", df->f.proc->pid, (*ops)->name, df->f.id, df->link);
+	else
+		crk_debug("pid %d fd %u: %s id %u, %s", df->f.proc->pid, df->facts.fd, (*ops)->name, df->f.id, df->link);
 	fe.type = df->type = (*ops)->type;
 	fe.id = df->f.id;
 	err = (*ops)->dump(d, &df->f, &fe);

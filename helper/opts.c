@@ -4,6 +4,7 @@
  * the subcommands that take it and where its value goes.  Names that CRIU has are CRIU's.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -162,6 +163,11 @@ static int parse_inherit(struct crk_opts *opts, const char *text)
 
 	if (sscanf(text, "fd[%d]:%n", &in.fd, &len) != 1 || !len || !text[len] || in.fd < 0) {
 		fprintf(stderr, "crkhelper: --inherit-fd %s: expected fd[N]:RES\n", text);
+		return -EINVAL;
+	}
+	/* later it may be one of the helper's own */
+	if (fcntl(in.fd, F_GETFD) < 0) {
+		fprintf(stderr, "crkhelper: --inherit-fd %s: descriptor %d is not open\n", text, in.fd);
 		return -EINVAL;
 	}
 	in.what = text + len;

@@ -163,18 +163,31 @@ static int inherited(struct crk_rst *r, uint32_t pipe_id)
 	return crk_inherited(r, what);
 }
 
+static int inherited_check(const FileEntry *fe, int fd)
+{
+	int want = fe->pipe->flags & O_ACCMODE, mode = fcntl(fd, F_GETFL) & O_ACCMODE;
+
+	if (mode != want && mode != O_RDWR)
+		return crk_fail(-EBADF, "--inherit-fd fd[%d]:pipe:[%u]: is not open for %s", fd, fe->pipe->pipe_id,
+				want == O_WRONLY ? "writing" : "reading");
+	return 0;
+}
+
 static int pipe_plan(struct crk_rst *r, const FileEntry *fe)
 {
 	const CrkFileEntry *extra = crk_rfile_extra(r, fe->id);
 	struct rst_pipe *p = rst_pipe_get(r, fe->pipe->pipe_id);
 	char who[64];
-	int err;
+	int fd, err;
 
 	if (!p)
 		return -ENOMEM;
 	if (extra && extra->n_packet_len)
 		p->packets = extra;
-	if (!extra || !extra->external || inherited(r, p->pipe_id) >= 0)
+	fd = inherited(r, p->pipe_id);
+	if (fd >= 0)
+		return inherited_check(fe, fd);
+	if (!extra || !extra->external)
 		return 0;
 	err = crk_fail(-ENOTCONN, "%s: the other end of pipe:[%u] was outside of the dump", crk_rfile_who(r, fe->id, who),
 		       p->pipe_id);
@@ -214,9 +227,6 @@ static int pipe_open(struct crk_rst *r, const FileEntry *fe, int *ret)
 
 	fd = inherited(r, fe->pipe->pipe_id);
 	if (fd >= 0) {
-		if (((fcntl(fd, F_GETFL) ^ flags) & O_ACCMODE) && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
-			return crk_fail(-EBADF, "--inherit-fd fd[%d]:pipe:[%u]: is not open for %s", fd, p->pipe_id,
-					end ? "writing" : "reading");
 		*ret = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 		return *ret < 0 ? crk_err(-errno, "--inherit-fd fd[%d]", fd) : 0;
 	}
