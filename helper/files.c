@@ -31,6 +31,7 @@ static int refuse_unknown(const struct crk_dfile *f)
 		{ "pidfd:", "pidfds" },
 		{ "anon_inode:[perf_event]", "perf events" },
 		{ "anon_inode:bpf", "bpf objects" },
+		{ "/dmabuf:", "DMA buffers" },
 		{ "anon_inode:kvm", "KVM objects" },
 		{ "anon_inode:[fscontext]", "mount contexts" },
 		{ "anon_inode:seccomp", "seccomp listeners" },

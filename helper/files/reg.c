@@ -54,6 +54,22 @@ static bool at_its_path(const struct crk_dfile *f)
 		(st.st_mode & S_IFMT) == (f->st.st_mode & S_IFMT);
 }
 
+/* looks like a file whose name was removed or covered, but never had one that can be opened */
+static const char *nameless(const struct crk_dfile *f)
+{
+	static const struct { unsigned int magic; const char *what; } systems[] = {
+		{ 0x5345434d, "memfd_secret files" },		/* SECRETMEM_MAGIC */
+		{ 0x19800202, "POSIX message queues" },		/* MQUEUE_MAGIC */
+	};
+	struct statfs fs;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(systems) && !fstatfs(f->fd, &fs); i++)
+		if ((unsigned int)fs.f_type == systems[i].magic)
+			return systems[i].what;
+	return NULL;
+}
+
 int crk_reg_fill(struct crk_dump *d, const struct crk_dfile *f, uint32_t id, RegFileEntry **ret)
 {
 	static const char deleted[] = " (deleted)";
@@ -79,6 +95,8 @@ int crk_reg_fill(struct crk_dump *d, const struct crk_dfile *f, uint32_t id, Reg
 		e->size = e->has_size ? f->st.st_size : 0;
 		return 0;
 	}
+	if (nameless(f))
+		return crk_dfile_refuse(f, "%s are not supported", nameless(f));
 	if (len < sizeof(deleted) || strcmp(f->link + len - strlen(deleted), deleted))
 		return crk_dfile_refuse(f, "another file is at its path now, perhaps covered by a mount");
 	e->name[len - strlen(deleted)] = '\0';

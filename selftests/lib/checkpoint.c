@@ -156,6 +156,8 @@ static int crkhelper(struct trip *t, const char *verb, const char *args, const c
 		if (!text || !strstr(text, t->s->refused))
 			return failed(t, "%s %s: expected a refusal with \"%s\", it says: %s", *argv, verb,
 				      t->s->refused, text ?: "");
+		if (!strstr(text, ": pid "))
+			return failed(t, "%s %s: the refusal names no process: %s", *argv, verb, text);
 	} else if (status) {
 		return failed(t, "%s %s %s: wait status %#x: %s", *argv, verb, args, status, text ?: "");
 	}

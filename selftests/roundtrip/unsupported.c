@@ -8,12 +8,14 @@
 #include <linux/userfaultfd.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "checkpoint.h"
@@ -34,17 +36,57 @@ REFUSED(seccomp_filter, "seccomp filters are not supported")
 	checkpoint_here();
 }
 
-REFUSED(uts_namespace, "is in a foreign uts namespace: not supported")
+/* one of its own, entered by the process or by its children to come */
+#define REFUSED_NS(_kind, _flag)								\
+	REFUSED(_kind##_namespace, "is in a foreign " #_kind " namespace: not supported")	\
+	{											\
+		if (unshare(_flag))								\
+			subject_skip("unshare: %s", strerror(errno));				\
+		checkpoint_here();								\
+	}
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
+
+REFUSED_NS(uts, CLONE_NEWUTS)
+REFUSED_NS(ipc, CLONE_NEWIPC)
+REFUSED_NS(mnt, CLONE_NEWNS)
+REFUSED_NS(net, CLONE_NEWNET)
+REFUSED_NS(user, CLONE_NEWUSER)
+REFUSED_NS(cgroup, CLONE_NEWCGROUP)
+REFUSED_NS(pid_for_children, CLONE_NEWPID)
+REFUSED_NS(time_for_children, CLONE_NEWTIME)
+
+/* within the tree: a child has it, its parent does not */
+REFUSED(pid_namespace, "is in a foreign pid namespace: not supported")
 {
-	MUST(!unshare(CLONE_NEWUTS));
+	pid_t pid = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+	int status;
+
+	MUST(pid >= 0);
+	if (!pid) {
+		event_wait("done-with-it");
+		_exit(0);
+	}
 	checkpoint_here();
+	event_set("done-with-it");
+	MUST(waitpid(pid, &status, 0) == pid && !status);
 }
 
-REFUSED(pid_namespace_for_children, "is in a foreign pid_for_children namespace: not supported")
+#ifdef __x86_64__
+REFUSED(protection_key, "protection keys: not supported")
 {
-	MUST(!unshare(CLONE_NEWPID));
+	char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int key = pkey_alloc(0, 0);
+
+	if (key < 0)
+		subject_skip("no protection keys on this CPU");
+	MUST(p != MAP_FAILED && !pkey_mprotect(p, PAGE, PROT_READ | PROT_WRITE, key));
 	checkpoint_here();
+	*p = 1;
 }
+#endif
 
 REFUSED(userfault, "registered with userfaultfd: not supported")
 {
