@@ -180,6 +180,8 @@ struct crk_arch_ops {
 	/* @t is parked and off its CPU: make task_user_regset_view(t) the view of @machine */
 	void (*set_prepare)(struct task_struct *t, u32 machine);
 	int (*set_order)(u32 note);		/* sets with a lower number are applied first; NULL: any order */
+	/* what ptrace leaves out of a set that was applied; NULL: nothing */
+	void (*set_rest)(struct task_struct *t, u32 machine, u32 note, const void *data);
 	/* CRK_REC_ARCH, of the right length; @t is parked, and has its register sets when it gets these.  NULL: none */
 	int (*check_record)(const struct crk_rec_arch *in, struct crk_log *log);
 	int (*set_record)(struct task_struct *t, const struct crk_rec_arch *in);

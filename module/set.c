@@ -391,6 +391,8 @@ static int one_apply(struct crk_gate *gate, struct thread_recs *tr, struct crk_l
 			return crk_log(log, ret == -ENOMEM ? ret : -EOPNOTSUPP,
 				       "tid %d: the kernel refuses register set %#x of %u bytes (%d)", tr->task.tid,
 				       tr->sets[i]->note, tr->sets[i]->len, ret);
+		if (crk_arch.set_rest)
+			crk_arch.set_rest(p->task, tr->task.machine, tr->sets[i]->note, tr->sets[i]->data);
 	}
 	for (i = 0; i < tr->nr_arch; i++) {
 		ret = tr->arch[i]->what == CRK_ARCH_NONE ? 0 : crk_arch.set_record(p->task, tr->arch[i]);

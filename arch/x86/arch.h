@@ -73,6 +73,7 @@ int crk_x86_check_thread(const struct crk_rec_thread *in, u32 machine, struct cr
 int crk_x86_check_regset(u32 machine, u32 note, const void *data, u32 len, struct crk_log *log);
 void crk_x86_set_prepare(struct task_struct *t, u32 machine);
 int crk_x86_set_order(u32 note);
+void crk_x86_set_rest(struct task_struct *t, u32 machine, u32 note, const void *data);
 void crk_x86_set_finish(const struct crk_rec_thread *in);
 long crk_x86_sys_mremap(unsigned long addr, unsigned long old_len, unsigned long new_len, unsigned long flags,
 			unsigned long new_addr);

@@ -231,6 +231,7 @@ const struct crk_arch_ops crk_arch = {
 	.check_regset = crk_x86_check_regset,
 	.set_prepare = crk_x86_set_prepare,
 	.set_order = crk_x86_set_order,
+	.set_rest = crk_x86_set_rest,
 	.check_record = crk_x86_check_record,
 	.set_record = crk_x86_set_record,
 	.set_finish = crk_x86_set_finish,

@@ -260,6 +260,21 @@ void crk_x86_set_prepare(struct task_struct *t, u32 machine)
 		t->thread_info.status |= TS_COMPAT;
 }
 
+/* the one flag that programs may change and ptrace may not: whether it can be is how they ask for CPUID */
+void crk_x86_set_rest(struct task_struct *t, u32 machine, u32 note, const void *data)
+{
+	unsigned long flags;
+
+	if (note != NT_PRSTATUS)
+		return;
+	flags = ((const struct user_regs_struct *)data)->flags;
+#ifdef CONFIG_IA32_EMULATION
+	if (machine == EM_386)
+		flags = ((const struct user_regs_struct32 *)data)->eflags;
+#endif
+	task_pt_regs(t)->flags |= flags & X86_EFLAGS_ID;
+}
+
 static void instructions_permit(const struct crk_rec_thread *in)
 {
 	bool tsc = !(in->flags & CRK_THREAD_NO_TSC), cpuid = !(in->flags & CRK_THREAD_NO_CPUID);

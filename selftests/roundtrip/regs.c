@@ -7,6 +7,7 @@
  */
 #include <asm/prctl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,6 +204,100 @@ ROUNDTRIP(gs_base)
 	checkpoint_here();
 	__asm__ volatile ("mov %%gs:0, %0" : "=r" (got));
 	MUST_EQ(got, target);
+}
+
+/* spins with @flags and gives those it ends with; nothing between changes one */
+uint64_t spin_flags(uint64_t flags, uint32_t *spinning, uint32_t *stop);
+__asm__ (
+	"	.text\n"
+	"	.globl spin_flags\n"
+	"spin_flags:\n"
+	"	movl $1, (%rsi)\n"
+	"	push %rdi; popfq\n"
+	"1:	mov (%rdx), %ecx\n"
+	"	jrcxz 1b\n"
+	"	pushfq; pop %rax\n"
+	"	push $0x202; popfq\n"
+	"	ret\n"
+);
+
+struct flags_spin {
+	pthread_t thread;
+	uint64_t in, out;
+	uint32_t spinning;
+};
+static uint32_t flags_stop;
+
+static void *flags_spinner(void *arg)
+{
+	struct flags_spin *s = arg;
+
+	s->out = spin_flags(s->in, &s->spinning, &flags_stop);
+	return NULL;
+}
+
+/* CF PF AF ZF SF DF OF NT AC ID: each alone, all, none */
+ROUNDTRIP(flags)
+{
+	enum { ALL = 0x244cd5, IF = 0x202 };
+	static struct flags_spin s[12];
+	uint64_t bit = 1;
+	int i;
+
+	flags_stop = 0;
+	for (i = 0; i < 12; i++) {
+		while (i < 10 && !(ALL & bit))
+			bit <<= 1;
+		s[i] = (struct flags_spin){ .in = IF | (i < 10 ? bit : i == 10 ? ALL : 0) };
+		bit <<= 1;
+		MUST(!pthread_create(&s[i].thread, NULL, flags_spinner, &s[i]));
+		WAIT_FOR(*(volatile uint32_t *)&s[i].spinning);
+	}
+	checkpoint_here();
+	*(volatile uint32_t *)&flags_stop = 1;
+	for (i = 0; i < 12; i++) {
+		MUST(!pthread_join(s[i].thread, NULL));
+		MUST_EQ(s[i].out, s[i].in);
+	}
+}
+
+/* rights by protection keys, which a program may change without having a key */
+ROUNDTRIP(pkru)
+{
+	uint32_t had, got;
+
+	if (!__builtin_cpu_supports("pku") || pkey_get(0) < 0)
+		subject_skip("no protection keys on this CPU");
+	__asm__ volatile ("rdpkru" : "=a" (had) : "c" (0) : "rdx");
+	__asm__ volatile ("wrpkru" : : "a" (had ^ 0xa5a5a5a0), "c" (0), "d" (0) : "memory");
+	checkpoint_here();
+	__asm__ volatile ("rdpkru" : "=a" (got) : "c" (0) : "rdx");
+	MUST_EQ(got, had ^ 0xa5a5a5a0);
+}
+
+/* a program that steps through itself */
+static volatile unsigned long steps;
+
+static void step(int sig)
+{
+	steps++;
+}
+
+ROUNDTRIP(trap_flag)
+{
+	static struct flags_spin s = { .in = 0x302 };
+	unsigned long before;
+
+	flags_stop = s.spinning = steps = 0;
+	signal(SIGTRAP, step);
+	MUST(!pthread_create(&s.thread, NULL, flags_spinner, &s));
+	WAIT_FOR(steps > 20);
+	checkpoint_here();
+	before = steps;
+	WAIT_FOR(steps > before + 20);
+	*(volatile uint32_t *)&flags_stop = 1;
+	MUST(!pthread_join(s.thread, NULL));
+	MUST_EQ(s.out, s.in);
 }
 
 TEST_HARNESS_MAIN
