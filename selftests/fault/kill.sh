@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# crk-test: rootfs=debian timeout=900 abi=x86_64,arm busy
+# crk-test: rootfs=debian timeout=1500 abi=x86_64,arm busy
 #
 # kill -9 of crkhelper at points spread over its whole run: after a dump that was killed the job goes on, unchanged;
 # after a restore that was killed nothing of it is left.
@@ -41,7 +41,7 @@ thawed()
 }
 
 echo "TAP version 13"
-echo "1..3"
+echo "1..4"
 
 job_start killed 8
 crkhelper dump -g killed -D images -R >log 2>&1 </dev/null || { result 1 "a dump to measure"; exit 1; }
@@ -122,4 +122,32 @@ done
 echo "# $hit of $points kills came before the end of the restore"
 [ $hit -ge $((points / 3)) ] || bad=1
 result $bad "kill -9 of restore at $points points leaves nothing behind"
+
+# a dump that ends the job: it goes on, or it is gone and the images are complete
+crkhelper restore -D images -g killed -d >log 2>&1 </dev/null
+start=$(now_us)
+crkhelper dump -g killed -D ended >log 2>&1 </dev/null || { result 1 "a dump to measure"; exit 1; }
+span=$(($(now_us) - start))
+rm -rf ended
+bad=0 hit=0 gone=0
+crkhelper restore -D images -g killed -d >log 2>&1 </dev/null
+for i in $(seq 0 $((points - 1))); do
+	# most of it is copying; what matters is the last third
+	[ $i -lt $((points / 3)) ] && at=$((span * i * 2 / points)) || at=$((span * 2 / 3 + span * (i - points / 3) / 2 / points))
+	run_killed $at crkhelper dump -g killed -D ended && hit=$((hit + 1))
+	thawed killed
+	if ! job_runs killed 50 >/dev/null; then
+		gone=$((gone + 1))
+		if ! job_gone killed || ! crkhelper restore -D ended -g killed -d >log 2>&1 </dev/null || ! job_runs killed; then
+			echo "# killed after $at us of $span: neither running nor saved"
+			bad=1
+			break
+		fi
+	fi
+	rm -rf ended
+done
+echo "# $hit of $points kills came before the end of the dump, after $gone dumps it was gone"
+[ $hit -ge $((points / 4)) ] && [ $gone -ge 1 ] || bad=1
+result $bad "kill -9 of a dump that ends the job leaves it running, or complete images"
+job_stop killed
 exit "$failed"

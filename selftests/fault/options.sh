@@ -102,7 +102,42 @@ case_tree_ended()
 	return $ret
 }
 
+# what lost its parent belongs to init again
+case_orphan()
+{
+	local orphan
+	# shellcheck disable=SC2016	# for these shells
+	setsid crkhelper run -g orphan -- sh -c '(sleep 10001 & echo $! >orphan); exec sleep 10002' >/dev/null 2>&1 </dev/null &
+	wait_for test -s orphan && wait_for grep -q 10002 /proc/[0-9]*/cmdline || return
+	orphan=$(<orphan)
+	is "$(stat_of $orphan | cut -d' ' -f2)" 1 && crk dump -g orphan -D orphans && gone $orphan && crk restore -D orphans -d &&
+		is "$(stat_of $orphan | cut -d' ' -f2)" 1
+	local ret=$?
+	end orphan
+	return $ret
+}
+
 # ---- what becomes of them ----
+
+# while one dump holds it
+case_second_dump()
+{
+	local first tries ret=1
+	job_start second 64
+	for tries in 1 2 3 4 5; do
+		crkhelper dump -g second -D held -R --snapshot never >first 2>&1 </dev/null &
+		first=$!
+		until [[ "$(<$groups/second/cgroup.events)" = *"frozen 1"* ]] || gone $first; do :; done
+		kill -STOP $first && frozen second && break
+		wait $first
+		rm -rf held
+	done
+	expect 1 "held by another|another job" crkhelper dump -g second -D again && [ ! -e again ] && frozen second && ret=0
+	kill -CONT $first
+	wait $first && job_runs second && expect 1 "$pid is taken" crkhelper restore -D held --check || ret=1
+	end second
+	return $ret
+}
 
 case_dump_leaves_stopped()
 {
