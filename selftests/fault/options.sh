@@ -125,16 +125,16 @@ case_second_dump()
 	local first tries ret=1
 	job_start second 64
 	for tries in 1 2 3 4 5; do
-		crkhelper dump -g second -D held -R --snapshot never >first 2>&1 </dev/null &
+		crkhelper dump -g second -D second.img -R --snapshot never >first 2>&1 </dev/null &
 		first=$!
 		until [[ "$(<$groups/second/cgroup.events)" = *"frozen 1"* ]] || gone $first; do :; done
 		kill -STOP $first && frozen second && break
 		wait $first
-		rm -rf held
+		rm -rf second.img
 	done
 	expect 1 "held by another|another job" crkhelper dump -g second -D again && [ ! -e again ] && frozen second && ret=0
 	kill -CONT $first
-	wait $first && job_runs second && expect 1 "$pid is taken" crkhelper restore -D held --check || ret=1
+	wait $first && job_runs second && expect 1 "$pid is taken" crkhelper restore -D second.img --check || ret=1
 	end second
 	return $ret
 }
