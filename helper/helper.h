@@ -24,7 +24,7 @@
 #define CRK_EXIT_USAGE		2
 #define CRK_EXIT_DOUBT		3	/* target gone or in doubt */
 
-/* what --inherit-fd and --external name: "pipe:[12]", "tty:[8801]", … */
+/* what --inherit-fd names: "pipe:[12]", "tty:[8801]", … */
 struct crk_inherit {
 	int fd;
 	const char *what;
@@ -42,17 +42,15 @@ struct crk_opts {
 	bool detach;			/* -d */
 	bool check_only;		/* --check */
 	bool shell_job;			/* -j: session and terminal come from outside */
-	bool tcp_established, ext_unix_sk, file_locks, link_remap, evasive_devices;	/* known to CRIU users */
+	bool link_remap;
 	bool json;
 	unsigned int timeout_ms;	/* --timeout, default 10 s */
 	unsigned int retry;		/* --retry, times */
-	unsigned int ghost_limit;	/* --ghost-limit, bytes; 0: any size */
+	uint64_t ghost_limit;	/* --ghost-limit, bytes; 0: any size */
 	const char *pidfile;
 	const char *fault;		/* --fault: what to do as if it were so, for tests */
 	struct crk_inherit *inherit;
 	size_t nr_inherit;
-	const char **external;
-	size_t nr_external;
 	int verbose;
 };
 

@@ -19,7 +19,8 @@
 
 #define DEFAULT_TIMEOUT_MS	10000
 
-enum kind { OPT_FLAG, OPT_STRING, OPT_PID, OPT_SECONDS, OPT_SIZE, OPT_NUMBER, OPT_LIST, OPT_INHERIT, OPT_FAULT, OPT_SNAPSHOTS, OPT_VERBOSE, OPT_HELP };
+enum kind { OPT_FLAG, OPT_STRING, OPT_PID, OPT_SECONDS, OPT_SIZE, OPT_NUMBER, OPT_INHERIT, OPT_FAULT, OPT_SNAPSHOTS, OPT_VERBOSE, OPT_HELP,
+	    OPT_NOTHING, OPT_REFUSED };
 
 struct option_row {
 	const char *name;
@@ -28,7 +29,7 @@ struct option_row {
 	unsigned int commands;
 	size_t offset;			/* of the member of struct crk_opts */
 	const char *arg;		/* NULL: takes none */
-	const char *help;		/* NULL: only in the manual, for testers */
+	const char *help;		/* NULL: only in the manual, for testers; OPT_REFUSED: why */
 };
 
 #define TO(member) offsetof(struct crk_opts, member)
@@ -62,19 +63,19 @@ static const struct option_row rows[] = {
 	  "only tell whether the restore would be possible" },
 	{ "shell-job", 'j', OPT_FLAG, CRK_CMD_RUN | CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(shell_job), NULL,
 	  "session and terminal belong to a shell outside" },
-	{ "file-locks", 'l', OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(file_locks), NULL,
+	{ "file-locks", 'l', OPT_NOTHING, CRK_CMD_DUMP | CRK_CMD_RESTORE, 0, NULL,
 	  "accepted for CRIU's sake: file locks are always carried" },
-	{ "ext-unix-sk", 'x', OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(ext_unix_sk), NULL,
-	  "allow unix sockets whose peer is outside" },
+	{ "ext-unix-sk", 'x', OPT_REFUSED, CRK_CMD_DUMP | CRK_CMD_RESTORE, 0, NULL,
+	  "unix sockets whose peer is outside are not supported" },
 	{ "link-remap", 0, OPT_FLAG, CRK_CMD_DUMP, TO(link_remap), NULL,
 	  "allow open files that lost their name but have another" },
 	{ "ghost-limit", 0, OPT_SIZE, CRK_CMD_DUMP, TO(ghost_limit), "SIZE",
 	  "largest unlinked open file to save; default: any size" },
 	{ "inherit-fd", 0, OPT_INHERIT, CRK_CMD_RESTORE, TO(inherit), "fd[N]:RES",
 	  "use descriptor N for a file from outside, e.g. fd[1]:pipe:[4711]" },
-	{ "external", 0, OPT_LIST, CRK_CMD_DUMP, TO(external), "RES",
-	  "a file that stays outside the checkpoint" },
-	{ "timeout", 0, OPT_SECONDS, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(timeout_ms), "SECONDS",
+	{ "external", 0, OPT_REFUSED, CRK_CMD_DUMP | CRK_CMD_RESTORE, 0, "RES",
+	  "not needed for pipes, which a restore gets by --inherit-fd; nothing else can stay outside" },
+	{ "timeout", 0, OPT_SECONDS, CRK_CMD_DUMP, TO(timeout_ms), "SECONDS",
 	  "how long to wait for the processes to stop; default 10" },
 	{ "json", 0, OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE | CRK_CMD_CHECK | CRK_CMD_SHOW, TO(json), NULL,
 	  "print the result as JSON" },
@@ -115,7 +116,7 @@ static void usage_command(FILE *to, const struct crk_command *cmd)
 		const struct option_row *o = &rows[i];
 		char left[64];
 
-		if (!(o->commands & cmd->bit) || !o->help)
+		if (!(o->commands & cmd->bit) || !o->help || o->kind == OPT_REFUSED)
 			continue;
 		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ?: ' ',
 			 o->letter ? "," : " ", o->name, o->arg ? " " : "", o->arg ?: "");
@@ -128,18 +129,20 @@ static int parse_number(const struct option_row *o, const char *text, unsigned l
 {
 	static const char units[] = "kmgt";
 	const char *unit;
+	int shift = 0;
 	char *end;
 
 	errno = 0;
 	*ret = strtoull(text, &end, 10);
 	if (o->kind == OPT_SIZE && *end && (unit = strchr(units, *end | 0x20))) {
-		*ret <<= 10 * (unit - units + 1);
+		shift = 10 * (unit - units + 1);
 		end++;
 	}
-	if (errno || end == text || *end || *text == '-' || *ret > max) {
+	if (errno || end == text || *end || *text == '-' || *ret > max >> shift) {
 		fprintf(stderr, "crkhelper: --%s %s: not a number from 0 to %llu\n", o->name, text, max);
 		return -EINVAL;
 	}
+	*ret <<= shift;
 	return 0;
 }
 
@@ -225,13 +228,14 @@ static int option_apply(const struct option_row *o, struct crk_opts *opts, char 
 			*(unsigned int *)member = number * 1000;
 		break;
 	case OPT_SIZE:
+		ret = parse_number(o, arg, INT64_MAX, &number);
+		if (!ret)
+			*(uint64_t *)member = number;
+		break;
 	case OPT_NUMBER:
 		ret = parse_number(o, arg, UINT_MAX, &number);
 		if (!ret)
 			*(unsigned int *)member = number;
-		break;
-	case OPT_LIST:
-		ret = list_add(&opts->external, &opts->nr_external, sizeof(arg), &arg);
 		break;
 	case OPT_INHERIT:
 		ret = parse_inherit(opts, arg);
@@ -247,6 +251,12 @@ static int option_apply(const struct option_row *o, struct crk_opts *opts, char 
 		break;
 	case OPT_HELP:
 		ret = 1;
+		break;
+	case OPT_NOTHING:
+		break;
+	case OPT_REFUSED:
+		fprintf(stderr, "crkhelper: --%s: %s\n", o->name, o->help);
+		ret = -EINVAL;
 		break;
 	}
 	return ret;
@@ -328,7 +338,7 @@ int crk_opts_parse(int argc, char **argv, struct crk_opts *opts, const struct cr
 		return 1;
 	}
 	if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))) {
-		printf("crkhelper %s, ABI %d\n", CRK_VERSION, CRK_ABI);
+		printf("crkhelper %s, ABI %d of %s\n", CRK_VERSION, CRK_ABI, CRK_DEVICE);
 		return 1;
 	}
 	cmd = argc > 1 ? command_find(argv[1]) : NULL;

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -339,6 +340,15 @@ static void catch_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+static void report(const struct crk_rst *r, uint64_t begin)
+{
+	if (!r->opts->json)
+		return;
+	printf("{ \"pid\": %d, \"processes\": %zu, \"threads\": %zu, \"restored\": %s, \"seconds\": %.6f }\n", r->procs[0].pid,
+	       r->nr_procs, r->nr_tasks, r->opts->check_only ? "false" : "true", (now_ns() - begin) / 1e9);
+	fflush(stdout);
+}
+
 /* ends as the root of the tree ends */
 static int wait_root(const struct crk_rst *r)
 {
@@ -375,9 +385,12 @@ int crk_cmd_restore(const struct crk_opts *opts)
 {
 	struct crk_rst r = { .opts = opts, .dev = -1, .cgroup_fd = -1 };
 	int ret, status = CRK_EXIT_DONE;
+	uint64_t begin = now_ns();
 
 	catch_signals();
 	ret = run_phases(&r);
+	if (!ret)
+		report(&r, begin);
 	if (ret) {
 		undo(&r);
 		status = CRK_EXIT_FAILED;

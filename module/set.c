@@ -156,7 +156,7 @@ static int thread_check(const struct thread_recs *tr, struct crk_log *log)
 	bool in_vfork;
 	int ret;
 
-	if (in->flags & ~(CRK_THREAD_RESTORE_MASK | CRK_THREAD_COMPAT | CRK_THREAD_ADDR32 | CRK_THREAD_KEYRING |
+	if (in->flags & ~(CRK_THREAD_RESTORE_MASK | CRK_THREAD_COMPAT | CRK_THREAD_ADDR32 |
 			  CRK_THREAD_STOPPED | CRK_THREAD_STOPPING | CRK_THREAD_NO_TSC | CRK_THREAD_NO_CPUID |
 			  CRK_THREAD_OWN_SEMUNDO | CRK_THREAD_RSEQ_SLICE))
 		return crk_log(log, -EINVAL, "tid %d: unknown flags %#x", tid, in->flags);

@@ -125,7 +125,7 @@ struct crk_restart {
 #define CRK_THREAD_RESTORE_MASK	(1U << 0)	/* @saved_mask is to be restored on return (sigsuspend, ppoll, …) */
 #define CRK_THREAD_COMPAT	(1U << 1)	/* 32-bit code segment */
 #define CRK_THREAD_ADDR32	(1U << 2)	/* 32-bit address limit */
-#define CRK_THREAD_KEYRING	(1U << 3)
+/* bit 3 has no meaning any more */
 #define CRK_THREAD_STOPPED	(1U << 4)	/* sleeps in a group stop */
 #define CRK_THREAD_STOPPING	(1U << 5)	/* a group stop waits for it: asleep where it can't stop yet (vfork) */
 #define CRK_THREAD_NO_TSC	(1U << 6)	/* may not read the CPU's time stamp counter: prctl(PR_SET_TSC) */

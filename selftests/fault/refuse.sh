@@ -46,9 +46,10 @@ damaged()
 }
 
 echo "TAP version 13"
-echo "1..23"
+echo "1..24"
 
 job_start job
+root=$pid
 mkdir full not-empty
 echo kept >not-empty/file
 mount -t tmpfs -o size=256k tmpfs full
@@ -157,7 +158,13 @@ all_images()
 }
 all_images
 result $? "one bit of each image"
-crkhelper restore -D images -g job -d >log 2>&1 </dev/null && job_runs job
+# json FILE PYTHON: is the report in FILE as the expression says?
+json() { python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); assert eval(sys.argv[2]), r' "$@" 2>>log; }
+crkhelper restore -D images -g job --check --json >report 2>log </dev/null && ! pgrep -x counter >log &&
+	json report "r['pid'] == $root and r['processes'] == 1 and r['threads'] == 3 and not r['restored']"
+result $? "the untouched images can be restored after all that, says --check --json"
+crkhelper restore -D images -g job -d --json >report 2>log </dev/null && job_runs job &&
+	json report "r['pid'] == $root and r['processes'] == 1 and r['threads'] == 3 and r['restored'] and r['seconds'] > 0"
 result $? "the untouched images restore after all that"
 job_stop job
 exit "$failed"
