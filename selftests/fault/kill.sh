@@ -133,8 +133,9 @@ bad=0 hit=0 gone=0
 crkhelper restore -D images -g killed -d >log 2>&1 </dev/null
 for i in $(seq 0 $((points - 1))); do
 	# most of it is copying; what matters is the last third
-	[ $i -lt $((points / 3)) ] && at=$((span * i * 2 / points)) || at=$((span * 2 / 3 + span * (i - points / 3) / 2 / points))
-	run_killed $at crkhelper dump -g killed -D ended && hit=$((hit + 1))
+	at=$((span * 2 / 3 + span * (i - points / 3) / 2 / points))
+	[ "$i" -ge $((points / 3)) ] || at=$((span * i * 2 / points))
+	run_killed "$at" crkhelper dump -g killed -D ended && hit=$((hit + 1))
 	thawed killed
 	if ! job_runs killed 50 >/dev/null; then
 		gone=$((gone + 1))

@@ -163,6 +163,20 @@ ROUNDTRIP(sysv)
 	MUST(!shmdt(p) && !shmctl(id, IPC_RMID, NULL));
 }
 
+/* found again by its key */
+ROUNDTRIP(sysv_key)
+{
+	struct shmid_ds ds;
+	char *p;
+	int id = segment(0x63726b32, 3 * PAGE, &p);
+
+	ping_pong(p, p + 2 * PAGE);
+	MUST_EQ(shmget(0x63726b32, 0, 0), id);
+	MUST(!shmctl(id, IPC_STAT, &ds));
+	MUST_EQ(ds.shm_segsz, 3 * PAGE);
+	MUST(!shmdt(p) && !shmctl(id, IPC_RMID, NULL));
+}
+
 /* attached for reading, a part of it for nothing at all */
 ROUNDTRIP(sysv_protections)
 {
