@@ -66,6 +66,30 @@ guest --rootfs "$tmp/tree" -- busybox sh -c 'busybox touch /x && busybox ls /'
 check "a directory as root file system" says out '^x$'
 check "a directory stays as it is" [ ! -e "$tmp/tree/x" ]
 
+mke2fs -q -t ext4 -d "$tmp/tree" "$tmp/image" 16M >"$tmp/out"
+sum=$(sha1sum <"$tmp/image")
+guest --rootfs "$tmp/image" -- busybox sh -c 'busybox touch /x && busybox ls / && busybox grep " / ext4 " /proc/mounts'
+check "an image as root file system" says out '^x$'
+check "it is ext4" says out ext4
+check "an image stays as it is" [ "$(sha1sum <"$tmp/image")" = "$sum" ]
+guest --rootfs "$tmp/none" -- true
+check "an image that does not exist is 125" status_is 125
+
+# shellcheck disable=SC2016	# for the guest's awk
+guest --mem 700 --smp 3 -- sh -c 'nproc; awk "/MemTotal/ { print (\$2 > 500000 && \$2 < 720000) ? \"as told\" : \$2 }" /proc/meminfo'
+check "--smp" says out '^3$'
+check "--mem" says out '^as told$'
+
+for said in 'WARNING: CPU: 0 PID: 1 at mm/none.c:1' 'BUG: unable to handle page fault' 'possible circular locking dependency detected' \
+	'watchdog: BUG: soft lockup - CPU#0 stuck for 22s!'; do
+	# shellcheck disable=SC2016	# for the guest's shell
+	guest -- sh -c 'echo said; echo "<4>$1" >/dev/kmsg' sh "$said"
+	check "a kernel that says $said is 125" status_is 125
+	check "... and its log is shown" says err "$said"
+done
+guest -- sh -c 'echo "<4>traps: program general protection fault ip:0" >/dev/kmsg; exit 5'
+check "what it says of programs is no complaint" status_is 5
+
 "$top/scripts/guest" --rootfs minimal -- crkhelper check >"$tmp/out" 2>"$tmp/err"
 status=$?
 check "crk is in the smallest guest" status_is 0
