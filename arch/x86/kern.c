@@ -118,16 +118,6 @@ static bool begins_again(u32 abi, s32 nr)
 	return false;
 }
 
-/* a signal that is going to be handled makes EINTR what it should be */
-static bool has_signal(struct task_struct *t)
-{
-	sigset_t pending;
-
-	sigorsets(&pending, &t->pending.signal, &t->signal->shared_pending.signal);
-	sigandnsets(&pending, &pending, &t->blocked);
-	return !sigisemptyset(&pending);
-}
-
 static u32 syscall_state(struct task_struct *t, const struct crk_rec_thread *rec, long result)
 {
 	switch (result) {
@@ -139,7 +129,11 @@ static u32 syscall_state(struct task_struct *t, const struct crk_rec_thread *rec
 	case -ERESTART_RESTARTBLOCK:
 		return CRK_SYSCALL_BLOCK;
 	case -EINTR:
-		if (begins_again(rec->syscall_abi, rec->syscall_nr) && !has_signal(t))
+		/*
+		 * A signal that waits may be another thread's to take.  Who has to run a handler gets EINTR from the
+		 * kernel, see crk_x86_set_finish().
+		 */
+		if (begins_again(rec->syscall_abi, rec->syscall_nr))
 			return CRK_SYSCALL_EINTR;
 		break;
 	}
