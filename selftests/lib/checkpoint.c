@@ -111,7 +111,7 @@ static int must_have_ended(struct trip *t)
 {
 	pid_t pid;
 
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, NULL, t->s->outsiders ? 0 : WNOHANG)) > 0)
 		;
 	if (!pid || cgroup_populated(t))
 		return failed(t, "processes are there after the dump");
@@ -160,6 +160,8 @@ static int crkhelper(struct trip *t, const char *verb, const char *args, const c
 			return failed(t, "%s %s: the refusal names no process: %s", *argv, verb, text);
 	} else if (status) {
 		return failed(t, "%s %s %s: wait status %#x: %s", *argv, verb, args, status, text ?: "");
+	} else if (t->s->said && t->nr_dumps == 1 && !t->nr_restores && !(text && strstr(text, t->s->said))) {
+		return failed(t, "%s %s: it does not say \"%s\", but: %s", *argv, verb, t->s->said, text ?: "");
 	}
 	free(text);
 	return 0;

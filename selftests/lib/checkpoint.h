@@ -101,6 +101,8 @@ struct subject {
 	const char *restore_args;
 	unsigned int away;		/* seconds between each dump and its restore */
 	const char *refused;		/* the dump must be refused with a line that has this in it */
+	const char *said;		/* the first dump must say this, as a warning */
+	bool outsiders;			/* some processes leave its cgroup, and end by themselves after its dump */
 };
 
 enum roundtrip_result { ROUNDTRIP_OK, ROUNDTRIP_FAILED, ROUNDTRIP_SKIPPED };
