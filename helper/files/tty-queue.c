@@ -4,12 +4,17 @@
  * image and no process.
  */
 #include <errno.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "tty.h"
 
 #define LDISC_ROOM	4095		/* of N_TTY */
+#define BUFFER_UNIT	256
+#define LAST_BUFFER	1792		/* TTY_BUFFER_PAGE with pages of 4 KiB */
+#define ROOM_TRY_MS	10
+#define ROOM_TRIES	200		/* until nothing has moved for two seconds */
 #define MAX_QUEUE	(1UL << 20)	/* bytes on one side, more than a terminal holds */
 
 /*
@@ -57,6 +62,33 @@ int crk_tty_queue_take(struct crk_dump *d, int fd, struct crk_tty_queue *q)
 }
 
 /*
+ * There is room for what was there before, but not at once: a work queue moves it on to where the line discipline of the
+ * other side holds it.  The kernel counts the room in units of 256 bytes, and gives a last buffer when all is used up,
+ * but not more.  So that the same fits again whatever it was written in: units, and the last buffer's worth at once.
+ */
+static int write_slowly(int fd, const void *data, size_t len)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	int tries = ROOM_TRIES;
+	const char *at = data;
+	ssize_t n;
+
+	while (len) {
+		n = write(fd, at, len <= LAST_BUFFER ? len : BUFFER_UNIT);
+		if (n > 0) {
+			at += n;
+			len -= n;
+			tries = ROOM_TRIES;
+		} else if (n < 0 && errno == EAGAIN && tries--) {
+			poll(&p, 1, ROOM_TRY_MS);
+		} else if (n >= 0 || errno != EINTR) {
+			return n < 0 ? -errno : -EIO;
+		}
+	}
+	return 0;
+}
+
+/*
  * Input by TIOCSTI, which is there at once, while a write would pass a work queue and meet the settings of later.  It
  * takes a byte a call and no more than the line discipline holds; more there is of unprocessed input only.
  * @t: the settings in the end
@@ -75,9 +107,9 @@ int crk_tty_queues_put(int master, int slave, const struct termios2 *t, const st
 	for (i = 0; i < direct && !err; i++)
 		err = ioctl(slave, TIOCSTI, in->data + i) ? -errno : 0;
 	if (in->len > direct && !err)
-		err = write_all(master, in->data + direct, in->len - direct);
+		err = write_slowly(master, in->data + direct, in->len - direct);
 	if (out->len && !err)
-		err = write_all(slave, out->data, out->len);
+		err = write_slowly(slave, out->data, out->len);
 	if (ioctl(slave, TCSETS2, t) && !err)
 		err = -errno;
 	return err;

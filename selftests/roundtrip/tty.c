@@ -91,6 +91,52 @@ ROUNDTRIP(what_waits)
 	MUST(text_is(s, "partial\n"));
 }
 
+/* byte @i of a long text that does not repeat itself soon */
+static char text_byte(size_t i)
+{
+	return 'a' + (i + i / 26 + i / 1000) % 26;
+}
+
+/* to the brim: a slow reader */
+ROUNDTRIP(full_of_output)
+{
+	int m = master_open(), s = slave_open(), idle = 0;
+	size_t nr = 0, i = 0, j;
+	struct termios t;
+	char buf[1024];
+	ssize_t n;
+
+	MUST(!tcgetattr(s, &t));
+	cfmakeraw(&t);
+	MUST(!tcsetattr(s, TCSANOW, &t));
+	MUST(!fcntl(s, F_SETFL, O_RDWR | O_NONBLOCK));
+	/* the kernel moves it on for a while, which makes room again */
+	while (idle < 10) {
+		for (j = 0; j < sizeof(buf); j++)
+			buf[j] = text_byte(nr + j);
+		n = write(s, buf, sizeof(buf));
+		if (n > 0) {
+			nr += n;
+			idle = 0;
+		} else {
+			MUST(n < 0);
+			idle++;
+			nap();
+		}
+	}
+	MUST(nr > 4095);
+	checkpoint_here();
+	while (i < nr) {
+		n = read(m, buf, sizeof(buf));
+		MUST(n > 0);
+		for (j = 0; j < (size_t)n; j++)
+			MUST_EQ(buf[j], text_byte(i + j));
+		i += n;
+	}
+	MUST_EQ(i, nr);
+	MUST(is_empty(m));
+}
+
 ROUNDTRIP(what_waits_in_raw_mode)
 {
 	int m = master_open(), s = slave_open(), n;
