@@ -43,6 +43,21 @@ static long run_write(struct call *c)
 	return sys_ret(syscall(SYS_write, c->fd[1], one, c->arg ?: 1));
 }
 
+static long run_readv(struct call *c)
+{
+	char buf[2][4];
+	struct iovec iov[] = { { buf[0], 4 }, { buf[1], 4 } };
+
+	return sys_ret(syscall(SYS_readv, c->fd[0], iov, 2));
+}
+
+static long run_writev(struct call *c)
+{
+	struct iovec iov[] = { { "x", 1 }, { "y", 1 } };
+
+	return sys_ret(syscall(SYS_writev, c->fd[1], iov, 2));
+}
+
 static void feed(struct call *c)
 {
 	call_must(c, write(c->fd[1], "x", 1) == 1);
@@ -95,6 +110,14 @@ static void make_fifo(struct call *c)
 	call_must(c, !mkfifo("fifo", 0600));
 	c->fd[0] = c->fd[1] = open("fifo", O_RDWR);
 	call_must(c, c->fd[0] >= 0);
+}
+
+static void make_full_fifo(struct call *c)
+{
+	call_must(c, !mkfifo("full", 0600));
+	c->fd[0] = c->fd[1] = open("full", O_RDWR);
+	call_must(c, c->fd[0] >= 0 && fcntl(c->fd[1], F_SETPIPE_SZ, 4096) == 4096);
+	stuff(c);
 }
 
 static void make_socketpair(struct call *c)
@@ -243,7 +266,25 @@ static long run_send(struct call *c)
 	return sys_ret(syscall(SYS_sendto, c->fd[1], "x", 1, 0, NULL, 0));
 }
 
+static long run_sendmsg(struct call *c)
+{
+	struct iovec iov = { "x", 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	return sys_ret(syscall(SYS_sendmsg, c->fd[1], &msg, 0));
+}
+
+static long run_recvmmsg(struct call *c)
+{
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	struct mmsghdr msg = { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1 } };
+
+	return sys_ret(syscall(SYS_recvmmsg, c->fd[0], &msg, 1, 0, NULL));
+}
+
 static const struct sockaddr_un listen_name = { AF_UNIX, "listener" };
+static const struct sockaddr_un full_name = { AF_UNIX, "full listener" };
 
 static void make_listener(struct call *c)
 {
@@ -264,13 +305,37 @@ static void connect_to(struct call *c)
 	call_must(c, !connect(fd, (const void *)&listen_name, sizeof(listen_name)));
 }
 
+/* a listener whose queue is full */
+static void make_full_listener(struct call *c)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	c->fd[0] = socket(AF_UNIX, SOCK_STREAM, 0);
+	c->fd[1] = socket(AF_UNIX, SOCK_STREAM, 0);
+	call_must(c, !bind(c->fd[0], (const void *)&full_name, sizeof(full_name)) && !listen(c->fd[0], 0));
+	call_must(c, !connect(fd, (const void *)&full_name, sizeof(full_name)));
+}
+
+static long run_connect(struct call *c)
+{
+	return sys_ret(syscall(SYS_connect, c->fd[1], &full_name, sizeof(full_name)));
+}
+
+static void accept_one(struct call *c)
+{
+	call_must(c, accept(c->fd[0], NULL, NULL) >= 0);
+}
+
 ROUNDTRIP(in_read_and_write)
 {
 	static struct call calls[] = {
 		{ "read pipe", SYS_read, run_read, make_pipe, feed, 1, CALL_RESTART },
 		{ "write pipe", SYS_write, run_write, make_full_pipe, drain, 1, CALL_RESTART },
+		{ "readv", SYS_readv, run_readv, make_pipe, feed, 1, CALL_RESTART },
+		{ "writev", SYS_writev, run_writev, make_full_pipe, drain, 2, CALL_RESTART },
 		{ "splice", SYS_splice, run_splice, make_pipe, feed, 1, CALL_RESTART },
 		{ "read fifo", SYS_read, run_read, make_fifo, feed, 1, CALL_RESTART },
+		{ "write fifo", SYS_write, run_write, make_full_fifo, drain, 1, CALL_RESTART },
 		{ "open fifo", SYS_openat, run_open_fifo, make_fifo_name, open_other_end, 0, CALL_RESTART },
 		{ "read pty", SYS_read, run_read, make_pty, feed_line, 5, CALL_RESTART },
 		{ "read pty master", SYS_read, run_read, make_pty_master, feed, 1, CALL_RESTART },
@@ -310,6 +375,10 @@ ROUNDTRIP(in_sockets)
 		{ "recv", SYS_recvfrom, run_recv, make_socketpair, feed, 1, CALL_RESTART, .arg = SOCK_DGRAM },
 		{ "recvmsg", SYS_recvmsg, run_recvmsg, make_socketpair, feed, 1, CALL_RESTART, .arg = SOCK_SEQPACKET },
 		{ "send", SYS_sendto, run_send, make_full_socketpair, drain, 1, CALL_RESTART, .arg = SOCK_DGRAM },
+		{ "sendmsg", SYS_sendmsg, run_sendmsg, make_full_socketpair, drain, 1, CALL_RESTART,
+		  .arg = SOCK_SEQPACKET },
+		{ "recvmmsg", SYS_recvmmsg, run_recvmmsg, make_socketpair, feed, 1, CALL_RESTART, .arg = SOCK_DGRAM },
+		{ "connect", SYS_connect, run_connect, make_full_listener, accept_one, 0, CALL_RESTART },
 		{ "accept", SYS_accept4, run_accept, make_listener, connect_to, 0, CALL_RESTART },
 		{ "read SO_RCVTIMEO", SYS_read, run_read, make_socketpair_timeout, feed, 1, CALL_EINTR },
 		{ "recv SO_RCVTIMEO", SYS_recvfrom, run_recv, make_socketpair_timeout, feed, 1, CALL_EINTR },
