@@ -146,8 +146,9 @@ static int refuse_namespaces(const struct crk_dproc *p)
 		snprintf(path, sizeof(path), "/proc/self/ns/%s", names[i]);
 		if (stat(path, &ours))
 			continue;		/* a kernel without this kind */
-		/* pid_for_children is not there until the first child is: surely not ours */
-		if (fstatat(p->procfd, path + strlen("/proc/self/"), &theirs, 0) && errno != ENOENT)
+		/* pid_for_children is not there until the first child is: surely not ours; others go with their task */
+		if (fstatat(p->procfd, path + strlen("/proc/self/"), &theirs, 0) &&
+		    (errno != ENOENT || !strstr(names[i], "_for_children")))
 			return crk_err(-errno, "pid %d (%s): ns/%s", p->pid, COMM(p), names[i]);
 		if (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev)
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s): is in a foreign %s namespace: not supported", p->pid,

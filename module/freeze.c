@@ -258,6 +258,7 @@ static int frozen_record(struct crk_job *job, struct crk_frozen *frozen, struct 
 		return -ENOMEM;
 	for (i = 0; i < nr; i++) {
 		e = &tasks[i];
+		e->tid = task_pid_vnr(e->task);
 		e->dead = e->task->exit_state;
 		e->stack = !e->dead && try_get_task_stack(e->task);
 		e->switches = task_switches(e->task);
@@ -481,13 +482,13 @@ static int verify_task(struct crk_job *job, struct crk_frozen_task *e, struct cr
 	bool ran;
 
 	if (!pid_alive(t) || (!e->dead && (t->exit_state || (t->flags & PF_EXITING))))
-		return crk_log(log, -ESTALE, "task %d (%s) has exited", task_pid_vnr(t), t->comm);
+		return crk_log(log, -ESTALE, "task %d (%s) has exited", e->tid, t->comm);
 	if (task_cgroup_id(t) != e->cgroup_id)
-		return crk_log(log, -ESTALE, "task %d (%s) was moved to another cgroup", task_pid_vnr(t), t->comm);
+		return crk_log(log, -ESTALE, "task %d (%s) was moved to another cgroup", e->tid, t->comm);
 	/* a signal wakes a frozen task for a moment; only one that left the freezer can have run user code */
 	ran = task_switches(t) != e->switches && (!crk_guard_sees_leavers() || READ_ONCE(e->left));
 	if (ran || task_regs_hash(job, e) != e->regs)
-		return crk_log(log, -ESTALE, "task %d (%s) has run", task_pid_vnr(t), t->comm);
+		return crk_log(log, -ESTALE, "task %d (%s) has run", e->tid, t->comm);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 /**
  * struct crk_frozen_task - one thread that was in the cgroup when the freeze was complete
  * @task: referenced
+ * @tid: in the pid namespace of the opener; the task itself forgets it when it has been waited for
  * @switches: context switches at that moment
  * @cgroup_id: its cgroup
  * @regs: hash of its user registers
@@ -22,6 +23,7 @@
  */
 struct crk_frozen_task {
 	struct task_struct *task;
+	s32 tid;
 	u64 switches;
 	u64 cgroup_id;
 	u64 regs;

@@ -10,7 +10,8 @@
  * no more ("Oops: int3").
  *
  * Only the cgroup itself needs the guard: one below it stays frozen through its ancestor whatever is written to its
- * own cgroup.freeze, and a thaw of one above leaves the held one's own setting alone.
+ * own cgroup.freeze, and a thaw of one above leaves the held one's own setting alone.  That is let through, since it is
+ * about others too, and counted.
  */
 #include <linux/kprobes.h>
 #include <linux/workqueue.h>
@@ -34,7 +35,7 @@ static bool is_kernel_true(unsigned long arg)
 /* void cgroup_freeze(struct cgroup *cgrp, bool freeze) */
 static int freeze_hook(struct kprobe *p, struct pt_regs *regs)
 {
-	const struct cgroup *cgrp = (void *)*crk_arch.kernel_arg(regs, 0);
+	struct cgroup *cgrp = (void *)*crk_arch.kernel_arg(regs, 0);
 	unsigned long *freeze = crk_arch.kernel_arg(regs, 1);
 	struct crk_frozen *frozen;
 
@@ -42,10 +43,11 @@ static int freeze_hook(struct kprobe *p, struct pt_regs *regs)
 		return 0;
 	rcu_read_lock();
 	hlist_for_each_entry_rcu(frozen, &guard_list, node) {
-		if (frozen->cgrp == cgrp) {
+		if (!cgroup_is_descendant(frozen->cgrp, cgrp))
+			continue;
+		atomic_inc(&frozen->nr_thaws);
+		if (frozen->cgrp == cgrp)
 			*freeze = true;		/* "nothing changed", and the function returns */
-			atomic_inc(&frozen->nr_thaws);
-		}
 	}
 	rcu_read_unlock();
 	return 0;

@@ -149,7 +149,7 @@ struct crk_freeze {
  * @flags: 0
  * @log_uptr: names the tasks that ran, came or went; may be 0
  * @log_size: bytes at @log_uptr
- * @out_nr_thaws: foreign thaw attempts held off since the freeze
+ * @out_nr_thaws: thaws by others since the freeze, of the cgroup or of one above it; they left it frozen
  *
  * Errors: EBUSY not frozen by this job; ESTALE yes, the log says which.
  */

@@ -292,6 +292,7 @@ TEST_F(frz, thaw_of_an_ancestor)
 	char *below = cgroup_make(self->cgroup, "below"), *deep = cgroup_make(below, "deep");
 	pid_t pid = task_start(deep, spin, NULL);
 	int dir = cgroup_fd(below);
+	CMD(crk_verify, verify);
 	long long cpu;
 
 	cgroup_freeze(self->cgroup, true);
@@ -307,7 +308,8 @@ TEST_F(frz, thaw_of_an_ancestor)
 	usleep(50000);
 	EXPECT_TRUE(cgroup_frozen(deep));
 	EXPECT_EQ(cpu, task_cpu_ns(pid));
-	VERIFY(0, "");
+	ASSERT_EQ(0, device_call(self->dev, CRK_IOC_VERIFY, &verify));
+	EXPECT_EQ(2, verify.out_nr_thaws);	/* of those above, not of one below */
 	THAW(0);
 	EXPECT_TRUE(runs(pid));
 	close(dir);

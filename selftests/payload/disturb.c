@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * disturb CGROUP OTHER: while the file "go" is in the working directory, does all that may come in the way of a dump of
- * CGROUP: thaws it and its parent, moves its "bystander" to OTHER and back, stops and continues its processes, kills
- * the short-lived ones.  When "go" is gone it continues all, puts the bystander back and makes the file "idle".
+ * CGROUP: thaws it, freezes and thaws its parent, moves its "bystander"s to OTHER and back, stops and continues its
+ * processes, kills the short-lived ones.  When "go" is gone it thaws and continues all, puts the bystanders back and
+ * makes the file "idle".
  * One process that makes no others, so that it takes no pid that a restore needs.
  */
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 static const char *group, *other;
+static char parent[PATH_MAX];
 static atomic_bool running;
 static atomic_int nr_busy;
 
@@ -69,8 +71,16 @@ static void thaw(unsigned int *seed)
 {
 	(void)seed;
 	put(group, "cgroup.freeze", "0");
-	put("/sys/fs/cgroup", "cgroup.freeze", "0");
 	usleep(200);
+}
+
+/* as long as it is frozen nobody would see that a thaw of the group itself has got through */
+static void thaw_parent(unsigned int *seed)
+{
+	put(parent, "cgroup.freeze", "1");
+	usleep(rand_r(seed) % 1000);
+	put(parent, "cgroup.freeze", "0");
+	usleep(rand_r(seed) % 20000);
 }
 
 static void move_all(const char *from, const char *to)
@@ -116,16 +126,16 @@ static bool is_short_lived(int pid)
 static void storm(unsigned int *seed)
 {
 	static const int signals[] = { SIGSTOP, SIGCONT, SIGCONT, SIGWINCH, SIGURG };
-	int pids[256], nr = members(group, pids, 256), pid;
+	int pids[256], nr = members(group, pids, 256), pid, i;
 
 	usleep(500);
-	if (!nr)
-		return;
-	pid = pids[rand_r(seed) % nr];
-	if (rand_r(seed) % 1000 == 0 && is_short_lived(pid))
-		kill(pid, SIGKILL);
-	else
-		kill(pid, signals[rand_r(seed) % 5]);
+	for (i = 0; i < 4 && nr; i++) {
+		pid = pids[rand_r(seed) % nr];
+		if (rand_r(seed) % 3000 == 0 && is_short_lived(pid))
+			kill(pid, SIGKILL);
+		else
+			kill(pid, signals[rand_r(seed) % 5]);
+	}
 }
 
 static void *worker(void *arg)
@@ -152,6 +162,7 @@ static void calm(void)
 	running = false;
 	while (nr_busy)
 		usleep(500);
+	put(parent, "cgroup.freeze", "0");
 	move_all(other, group);
 	nr = members(group, pids, 256);
 	for (i = 0; i < nr; i++)
@@ -161,7 +172,7 @@ static void calm(void)
 
 int main(int argc, char **argv)
 {
-	void (*jobs[])(unsigned int *) = { thaw, move, storm };
+	void (*jobs[])(unsigned int *) = { thaw, thaw_parent, move, storm };
 	pthread_t thread;
 	size_t i;
 
@@ -169,6 +180,8 @@ int main(int argc, char **argv)
 		return 1;
 	group = argv[1];
 	other = argv[2];
+	/* not by "..": the group goes and comes */
+	snprintf(parent, sizeof(parent), "%.*s", (int)(strrchr(group, '/') - group), group);
 	for (i = 0; i < sizeof(jobs) / sizeof(*jobs); i++)
 		if (pthread_create(&thread, NULL, worker, (void *)jobs[i]))
 			return 1;

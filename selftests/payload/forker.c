@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * forker FILE: makes children all the time, up to 8 at once, which exit with their number after a moment.  Each must
- * be waited for once, with its number or killed by SIGKILL.  Counts into FILE at a USR1; "BAD ..." when one is lost.
+ * forker FILE: makes children all the time, up to 8 at once, which exit with their number after a moment.  Some of them
+ * make two children first, which may do so too: up to 120 processes come and go.  Each must be waited for once, with its
+ * number or killed by SIGKILL.  Counts into FILE at a USR1; "BAD ..." when one is lost.
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -12,6 +14,8 @@
 #include <unistd.h>
 
 #define NR_CHILDREN	8
+#define DEPTH		3
+#define LOST		99	/* exit status of one that has lost a child */
 
 static volatile sig_atomic_t asked = 1;
 static const char *path;
@@ -39,6 +43,42 @@ static void bad(const char *what, long a, long b)
 	_exit(1);
 }
 
+static pid_t child_make(int number, int depth, unsigned int seed);
+
+/* a child: does it have some of its own, and are they as they should be? */
+static bool breed(int depth, unsigned int *seed)
+{
+	pid_t pids[2], pid;
+	int status, i;
+
+	if (!depth || rand_r(seed) % 3)
+		return true;
+	for (i = 0; i < 2; i++)
+		pids[i] = child_make(i, depth - 1, rand_r(seed));
+	for (i = 0; i < 2; i++) {
+		pid = pids[i] < 0 ? -1 : waitpid(pids[i], &status, 0);
+		if (pid != pids[i] || (WIFEXITED(status) ? WEXITSTATUS(status) != i : WTERMSIG(status) != SIGKILL))
+			return false;
+	}
+	return true;
+}
+
+static pid_t child_make(int number, int depth, unsigned int seed)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(0);
+	signal(SIGUSR1, SIG_IGN);
+	if (!breed(depth, &seed))
+		_exit(LOST);
+	usleep(1000 + rand_r(&seed) % 20000);
+	_exit(number);
+}
+
 int main(int argc, char **argv)
 {
 	pid_t pids[NR_CHILDREN] = {}, pid;
@@ -53,16 +93,9 @@ int main(int argc, char **argv)
 		for (i = 0; i < NR_CHILDREN; i++) {
 			if (pids[i])
 				continue;
-			pids[i] = fork();
+			pids[i] = child_make(i, DEPTH, rand());
 			if (pids[i] < 0)
 				bad("BAD fork", errno, 0);
-			if (!pids[i]) {
-				prctl(PR_SET_PDEATHSIG, SIGKILL);
-				signal(SIGUSR1, SIG_IGN);
-				usleep(1000 + rand() % 20000);
-				_exit(i);
-			}
-			rand();
 		}
 		pid = wait(&status);
 		if (pid < 0 && errno == EINTR)
