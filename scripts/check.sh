@@ -115,6 +115,14 @@ check_house()
 		xargs grep -n -E 'CRK_IOC_' | grep -v -E ':[0-9]+:(.*/\*|\s*\*).*CRK_IOC_' | finding "only helper/dev.c talks to /dev/crk"
 	select_files '^(module|helper)/.*\.[chS]$' |
 		xargs grep -n -E 'CONFIG_(X86|ARM)' | finding "what differs between architectures lives in arch/"
+	sed -n -E 's/^#define (CRK_IOC_[A-Z_]+).*/\1/p' uapi/*.h | grep -v -x CRK_IOC_MAGIC |
+		while read -r d; do
+			grep -q "^### .*\b$d\b" uapi/API.md || echo "$d"
+		done | finding "no section in uapi/API.md"
+	sed -n -E 's/^#define CRK_REC_([A-Z_]+).*/\1/p' uapi/crk_regs.h | grep -v -x NONE |
+		while read -r d; do
+			grep -q -E "^\| (thread|leader) \|.*\b${d}s?\b" uapi/API.md || echo "$d"
+		done | finding "not in the table of records in uapi/API.md"
 	for f in "${files[@]}"; do
 		case $f in
 		*.c|*.h|*.S|*.sh|*.proto|*.awk|*.def|*/Makefile|Makefile|Kbuild)

@@ -12,10 +12,10 @@ here=$(cd "${0%/*}/.." && pwd)
 rounds=100
 
 echo "TAP version 13"
-echo "1..5"
+echo "1..6"
 
 if ! modprobe -n crk 2>/dev/null; then
-	for _ in 1 2 3 4 5; do skip "modprobe does not find crk"; done
+	for _ in 1 2 3 4 5 6; do skip "modprobe does not find crk"; done
 	exit
 fi
 
@@ -44,6 +44,17 @@ rmmod crk
 crkhelper dump -g reload -D images -R >log 2>&1 </dev/null && grep -q '^crk ' /proc/modules
 result $? "crkhelper loads the module by itself"
 rm -rf images
+
+# the guard's probes stay for a minute when there is nothing to guard any more
+probes=/sys/kernel/debug/kprobes/list
+mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
+seen=$(grep -c 'cgroup_freeze\|cgroup_leave_frozen' $probes)
+start=$SECONDS
+rmmod crk
+took=$((SECONDS - start))
+[ "$seen" -ge 1 ] && [ $took -lt 30 ] && ! grep 'cgroup_freeze\|cgroup_leave_frozen' $probes
+result $? "the guard's probes go with the module, which does not wait for them"
+modprobe crk
 
 exec 3<>/dev/crk
 rmmod crk 2>log && bad=1 || bad=0
