@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Every ioctl of /dev/crk: structs too short, too long with garbage, too long with zeros; unknown flags; the wrong
- * state of the job; the wrong caller.
+ * state of the job; the wrong caller (requirement 2.22).
  */
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -96,6 +96,7 @@ rm -rf images2
 echo 0 >/sys/fs/cgroup/job/cgroup.freeze
 job_runs job
 result $? "the job goes on after both"
+# by whom (requirement 2.25)
 says 1 "pid $pid is taken \(counter\)" crkhelper restore -D images -d && job_runs job
 result $? "restoring when the pid is taken"
 job_stop job

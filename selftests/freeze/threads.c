@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * CRK_IOC_CAPTURE: what threads are found to be, against what they made of themselves.  Expects the records of 64-bit
- * tasks.
+ * CRK_IOC_CAPTURE: what threads are found to be, against what they made of themselves: the interrupted system call
+ * of another task too (requirements 2.1, 2.9, 2.10).  Expects the records of 64-bit tasks.
  *
  * crk-test: abi=x86_64
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * System calls that the dump interrupts: they go on where they were, those with a time with what is left of it, and
- * never show EINTR.
+ * never show EINTR (requirement 2.10).
  *
  * crk-test: asleep
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Areas of restartable sequences (requirements 5.1, 5.4, 5.8, 5.9, 5.11, 5.12): registered by the C library, by hand,
+ * Areas of restartable sequences (requirements 5.1, 5.2, 5.4, 5.7 to 5.9, 5.11, 5.12): registered by the C library, by hand,
  * longer than the original ones, in threads, not at all.  Sequences that are interrupted are rseq.sh's.
  */
 #include <pthread.h>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A thread in each system call that waits for a file: after the checkpoint it still waits, and what wakes it gives it
- * what it would have got undisturbed.  Other waits are in zoo.c and zoo_time.c.
+ * what it would have got undisturbed (requirement 2.10).  Other waits are in zoo.c and zoo_time.c.
  *
- * Left out, since the files can't be carried: io_getevents, mq_receive, io_uring_enter, network sockets.
+ * Left out, since the files can't be carried: mq_receive, io_uring_enter, network sockets (see refused.c), io_getevents
+ * (unsupported.c).
  */
 #include <fcntl.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A thread in each system call that ends by itself at some time: after the checkpoint it ends with what it would have
- * got undisturbed, and not earlier or later than the time between dump and restore explains.
+ * got undisturbed, and not earlier or later than the time between dump and restore explains (requirement 2.10).
  *
  * crk-test: timeout=900 asleep
  */
