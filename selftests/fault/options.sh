@@ -397,7 +397,7 @@ case_help_and_version()
 	for command in run dump restore check show; do
 		expect 0 "usage: crkhelper $command" crkhelper $command --help || return
 	done
-	expect 0 "Exit status" crkhelper --help && expect 0 "^crkhelper [0-9.]+, ABI [0-9]+\$" crkhelper --version && expect 2 "Exit status" crkhelper
+	expect 0 "Exit status" crkhelper --help && expect 0 "^crkhelper [0-9.]+, ABI [0-9]+ of /dev/crk\$" crkhelper --version && expect 2 "Exit status" crkhelper
 }
 
 # ---- exit status 3: the images are complete, but the processes can't be ended ----
