@@ -8,15 +8,12 @@
 #include <linux/limits.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/statfs.h>
 
 #include "dfile.h"
 
 #ifndef F_GETOWNER_UIDS		/* hidden by the C library */
 #define F_GETOWNER_UIDS	17
 #endif
-
-#define MQUEUE_MAGIC	0x19800202	/* of ipc/mqueue.c, in no header */
 
 static struct crk_dump_file *dump_file_of(const struct crk_dfile *f)
 {
@@ -59,13 +56,6 @@ int crk_dfile_err(int err, const struct crk_dfile *f, const char *fmt, ...)
 	va_end(ap);
 	file_name(f, name, sizeof(name));
 	return crk_err(err, "%s: %s", name, text);
-}
-
-bool crk_dfile_is_mqueue(const struct crk_dfile *f)
-{
-	struct statfs fs;
-
-	return !fstatfs(f->fd, &fs) && fs.f_type == MQUEUE_MAGIC;
 }
 
 const char *crk_dfile_fdinfo(const struct crk_dfile *f)

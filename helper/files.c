@@ -68,8 +68,6 @@ static int refuse_unknown(const struct crk_dfile *f)
 		what = text;
 	} else if (S_ISBLK(f->st.st_mode)) {
 		what = "block devices";
-	} else if (S_ISREG(f->st.st_mode) && crk_dfile_is_mqueue(f)) {
-		what = "POSIX message queues";
 	}
 	err = crk_dfile_refuse(f, "%s are not supported", what ?: "files of this kind");
 	crk_hint("close it before the dump");

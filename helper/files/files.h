@@ -44,7 +44,6 @@ int crk_dump_put_file(struct crk_dump *d, FileEntry *fe);	/* one more entry of f
 
 /* text of fdinfo, read at first use; NULL after a message */
 const char *crk_dfile_fdinfo(const struct crk_dfile *f);
-bool crk_dfile_is_mqueue(const struct crk_dfile *f);
 /* the text behind "KEY:" and blanks in an fdinfo text; NULL if there is none */
 const char *fdinfo_value(const char *fdinfo, const char *key);
 /* what crk-files.img will say of this file; NULL after crk_oom() */

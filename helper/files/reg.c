@@ -32,8 +32,7 @@ static bool reg_probe(const struct crk_dfile *f)
 		return false;
 	if (f->facts->f_flags & O_PATH)
 		return true;
-	return (S_ISREG(mode) && !crk_dfile_is_mqueue(f)) || S_ISDIR(mode) ||
-	       (S_ISCHR(mode) && mem_device(f->st.st_rdev));
+	return S_ISREG(mode) || S_ISDIR(mode) || (S_ISCHR(mode) && mem_device(f->st.st_rdev));
 }
 
 /* /proc/PID of a dumped process: its number is, its inode and size mean nothing */

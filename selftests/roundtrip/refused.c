@@ -2,6 +2,7 @@
 /*
  * Open files that can't be carried: the dump says which and why, and the target goes on.
  */
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/if_alg.h>
@@ -175,6 +176,5 @@ REFUSED_FD(secret_memory, "memfd_secret files", syscall(SYS_memfd_secret, 0))
 REFUSED_FD(mount_context, "mount contexts", syscall(SYS_fsopen, "tmpfs", 0))
 REFUSED_FD(dma_buf, "DMA buffers", dma_buf_open())
 REFUSED_FD(block_device, "block devices", open("/dev/vda", O_RDONLY))
-REFUSED_FD(mqueue, "POSIX message queues", syscall(SYS_mq_open, "queue", O_CREAT | O_RDWR, 0600, NULL))
 
 TEST_HARNESS_MAIN
