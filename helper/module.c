@@ -44,6 +44,45 @@ static int run_modprobe(char *line, size_t size)
 	return status ? -ENODEV : 0;
 }
 
+/* EPERM has several reasons */
+static const char *not_permitted(void)
+{
+	_cleanup_free_ char *disabled = NULL, *lockdown = NULL;
+
+	if (geteuid())
+		return "only root may load modules";
+	if (!read_file_at(AT_FDCWD, "/proc/sys/kernel/modules_disabled", &disabled, NULL) && *disabled == '1')
+		return "this kernel loads no modules until it is booted again (kernel.modules_disabled)";
+	if (!read_file_at(AT_FDCWD, "/sys/kernel/security/lockdown", &lockdown, NULL) && !strstr(lockdown, "[none]"))
+		return "the kernel is locked down (Secure Boot), and lockdown forbids what crk.ko does";
+	return "CAP_SYS_MODULE is missing, as in a container: load crk.ko outside of it";
+}
+
+/* what to do; modprobes end what they say with the kernel's error in words */
+static const char *advice_on(const char *line)
+{
+	static const struct {
+		const char *said, *advice;
+	} rows[] = {
+		{ "not found",		"there is no crk.ko for it: make && make install" },
+		{ "Exec format",	"crk.ko was built for another kernel: make clean && make && make install" },
+		{ "Unknown symbol",	"it lacks a symbol that crk.ko links to, dmesg tells which: build crk.ko with its headers" },
+		{ "Key was rejected",	"crk.ko is signed with a key that it does not know: sign it with one that is enrolled" },
+		{ "Required key",	"it takes signed modules only: sign crk.ko with a key that is enrolled" },
+		{ "No such file",	"it lacks what crk.ko needs, dmesg tells what" },
+	};
+	size_t i;
+
+	if (!*line)
+		return "modprobe must be in the PATH, or crk.ko loaded by hand: insmod crk.ko";
+	if (strstr(line, "not permitted"))
+		return not_permitted();
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		if (strstr(line, rows[i].said))
+			return rows[i].advice;
+	return "dmesg may tell more";
+}
+
 int crk_module_insert(void)
 {
 	struct utsname uts;
@@ -55,7 +94,6 @@ int crk_module_insert(void)
 		return 0;
 	uname(&uts);
 	crk_fail(ret, "cannot load the kernel module crk: %s", *line ? line : "modprobe cannot be run");
-	crk_hint("kernel %s wants a crk.ko that was built for it: make && make install, or insmod crk.ko; under Secure Boot also signed",
-		 uts.release);
+	crk_hint("kernel %s: %s", uts.release, advice_on(line));
 	return ret;
 }
