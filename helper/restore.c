@@ -283,7 +283,7 @@ static int run_phases(struct crk_rst *r)
 
 	for (phase = phases; phase < phases + ARRAY_SIZE(phases); phase++) {
 		if (r->opts->check_only && !phase->check)
-			return 0;
+			return crk_imgdir_verify_pages(r->dir);
 		if (crk_restore_interrupted)
 			return crk_fail(-ECANCELED, "interrupted");
 		start = now_ns();
