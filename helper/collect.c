@@ -128,6 +128,9 @@ static int refuse_thread(struct crk_dump *d, const struct crk_dproc *p, const st
 	if (t->flags & CRK_TASK_SECCOMP)
 		return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: seccomp filters are not supported", p->pid, COMM(p),
 				t->tid);
+	if (t->flags & CRK_TASK_MEMPOLICY)
+		return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: NUMA memory policies (set_mempolicy) are not supported", p->pid,
+				COMM(p), t->tid);
 	return refuse_traced(d, p, t);
 }
 
@@ -425,6 +428,8 @@ static const char *vma_refusal(const struct crk_rec_mm *mm, const struct crk_vma
 		return "shadow stack";
 	if (v->pkey)
 		return "protection keys";
+	if (v->flags & CRK_VMA_MEMPOLICY)
+		return "NUMA memory policy (mbind)";
 	return NULL;
 }
 
@@ -444,13 +449,26 @@ static int refuse_mappings(const struct crk_dproc *p)
 	return 0;
 }
 
+static const char *thread_refusal(const struct crk_dproc *p, size_t i)
+{
+	const struct crk_rec_thread *t = crk_rec_find(p->recs[i], p->recs_len[i], CRK_REC_THREAD, NULL);
+
+	if (t && t->flags & CRK_THREAD_XCOMP_PERM)
+		return "permission to use AMX (ARCH_REQ_XCOMP_PERM) is not supported";
+	return crk_host->thread_refusal ? crk_host->thread_refusal(p->recs[i], p->recs_len[i]) : NULL;
+}
+
 static int refuse_state(const struct crk_dproc *p)
 {
 	const char *why;
 	size_t i;
 
-	for (i = 0; i < p->nr_threads && crk_host->thread_refusal; i++) {
-		why = p->recs[i] ? crk_host->thread_refusal(p->recs[i], p->recs_len[i]) : NULL;
+	if (p->mm->flags & CRK_MM_TAGGED_ADDR)
+		return crk_fail(-EOPNOTSUPP, "pid %d (%s): tagged addresses (ARCH_ENABLE_TAGGED_ADDR) are not supported", p->pid,
+				COMM(p));
+
+	for (i = 0; i < p->nr_threads; i++) {
+		why = p->recs[i] ? thread_refusal(p, i) : NULL;
 		if (why)
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: %s", p->pid, COMM(p), p->leader[i].tid, why);
 	}

@@ -31,6 +31,11 @@
 #error "crk: Linux 6.1 is the oldest kernel supported"
 #endif
 
+/* ---- asm/processor.h ---- */
+
+/* x86's struct fpu is no member of thread_struct any more, but lies behind task_struct (v6.16) */
+#define CRK_HAVE_THREAD_FPU	(!CRK_SINCE(6, 16))
+
 /* ---- asm/vvar.h ---- */
 
 /* x86's own storage of the vDSO's data gave way to the generic one (v6.15) */

@@ -132,6 +132,10 @@ static void vma_get(struct crk_job *job, struct vm_area_struct *vma, struct crk_
 		out->flags |= CRK_VMA_UFFD;
 	if (vma->anon_vma)
 		out->flags |= CRK_VMA_ANON_VMA;
+#ifdef CONFIG_NUMA
+	if (vma->vm_policy)
+		out->flags |= CRK_VMA_MEMPOLICY;
+#endif
 	out->anon_vma_id = crk_job_id(job, vma->anon_vma);
 	out->pkey = vma_pkey(vma);
 	out->page_shift = is_vm_hugetlb_page(vma) ? huge_page_shift(hstate_vma(vma)) : PAGE_SHIFT;

@@ -54,6 +54,10 @@ u32 crk_task_flags(const struct crk_frozen_task *e)
 		flags |= CRK_TASK_SESSION_TTY;
 	if (task_no_new_privs(t))
 		flags |= CRK_TASK_NO_NEW_PRIVS;
+#ifdef CONFIG_NUMA
+	if (READ_ONCE(t->mempolicy))
+		flags |= CRK_TASK_MEMPOLICY;
+#endif
 	return flags;
 }
 

@@ -193,6 +193,7 @@ struct crk_thaw {
 #define CRK_TASK_SESSION_TTY	(1U << 8)	/* the session has a controlling terminal */
 #define CRK_TASK_DEAD		(1U << 9)	/* exited leader with live threads */
 #define CRK_TASK_NO_NEW_PRIVS	(1U << 10)
+#define CRK_TASK_MEMPOLICY	(1U << 11)	/* has a NUMA memory policy: set_mempolicy() */
 
 /**
  * struct crk_task - one thread of the frozen cgroup
@@ -348,6 +349,7 @@ struct crk_capture {
 #define CRK_VMA_SHMEM		(1ULL << 31)	/* the file is on tmpfs's internal mount or a tmpfs */
 #define CRK_VMA_SECRETMEM	(1ULL << 32)
 #define CRK_VMA_AIO_RING	(1ULL << 33)
+#define CRK_VMA_MEMPOLICY	(1ULL << 34)	/* has a NUMA memory policy: mbind() */
 
 /**
  * struct crk_vma - one mapping

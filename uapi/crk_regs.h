@@ -132,6 +132,7 @@ struct crk_restart {
 #define CRK_THREAD_NO_CPUID	(1U << 7)	/* may not ask the CPU what it is: arch_prctl(ARCH_SET_CPUID) */
 #define CRK_THREAD_OWN_SEMUNDO	(1U << 8)	/* does not share the process's list of SysV semaphore undos */
 #define CRK_THREAD_RSEQ_SLICE	(1U << 9)	/* prctl(PR_RSEQ_SLICE_EXTENSION): enabled */
+#define CRK_THREAD_XCOMP_PERM	(1U << 10)	/* may use AMX tiles: arch_prctl(ARCH_REQ_XCOMP_PERM) */
 
 /**
  * struct crk_rec_thread - CRK_REC_THREAD: what a register set can't tell of a thread
@@ -584,6 +585,7 @@ struct crk_rec_creds {
 #define CRK_MM_BARRIER_SYNC_CORE (1U << 14)	/* PRIVATE_EXPEDITED_SYNC_CORE */
 #define CRK_MM_BARRIER_RSEQ	(1U << 15)	/* PRIVATE_EXPEDITED_RSEQ */
 #define CRK_MM_BOTTOM_UP	(1U << 16)	/* mmap looks upwards from @mmap_legacy_base: ADDR_COMPAT_LAYOUT, … */
+#define CRK_MM_TAGGED_ADDR	(1U << 17)	/* pointers may have tags: arch_prctl(ARCH_ENABLE_TAGGED_ADDR) */
 
 /**
  * struct crk_rec_mm - CRK_REC_MM: an address space without its mappings

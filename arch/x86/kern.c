@@ -140,6 +140,18 @@ static u32 syscall_state(struct task_struct *t, const struct crk_rec_thread *rec
 	return CRK_SYSCALL_DONE;
 }
 
+/* of a process, kept with its leader; x86_task_fpu() is not exported where CONFIG_X86_DEBUG_FPU makes it a function */
+static bool has_xcomp_perm(struct task_struct *t)
+{
+#if CRK_HAVE_THREAD_FPU
+	const struct fpu *fpu = &t->group_leader->thread.fpu;
+#else
+	const struct fpu *fpu = (const struct fpu *)(t->group_leader + 1);
+#endif
+
+	return READ_ONCE(fpu->perm.__state_perm) & XFEATURE_MASK_XTILE_DATA;
+}
+
 /*
  * orig_ax is 32 bits wide for a 32-bit entry, and a 32-bit register view gives it back without its sign; so -1,
  * "no system call", is looked for in the low half.
@@ -158,6 +170,8 @@ static void x86_get_thread(struct task_struct *t, struct crk_rec_thread *rec)
 		rec->flags |= CRK_THREAD_NO_TSC;
 	if (test_tsk_thread_flag(t, TIF_NOCPUID))
 		rec->flags |= CRK_THREAD_NO_CPUID;
+	if (has_xcomp_perm(t))
+		rec->flags |= CRK_THREAD_XCOMP_PERM;
 	if ((s32)regs->orig_ax == -1) {
 		rec->syscall = CRK_SYSCALL_NONE;
 		return;
@@ -188,6 +202,10 @@ static void x86_get_mm(struct mm_struct *mm, struct crk_rec_mm *rec)
 		rec->flags |= CRK_MM_X32;
 	if (vsyscall)
 		rec->flags |= CRK_MM_VSYSCALL;
+#ifdef CONFIG_ADDRESS_MASKING
+	if (mm->context.lam_cr3_mask)
+		rec->flags |= CRK_MM_TAGGED_ADDR;
+#endif
 #ifdef CONFIG_HAVE_ARCH_COMPAT_MMAP_BASES
 	rec->mmap_compat_base = mm->mmap_compat_base;
 	rec->mmap_compat_legacy_base = mm->mmap_compat_legacy_base;

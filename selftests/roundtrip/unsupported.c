@@ -127,6 +127,27 @@ REFUSED(poisoned_page, "a poisoned page (UFFDIO_POISON, or its contents are lost
 	checkpoint_here();
 }
 
+/* of the only node there is: to the kernel a policy like any other */
+REFUSED(memory_policy_of_a_thread, "NUMA memory policies (set_mempolicy) are not supported")
+{
+	unsigned long nodes = 1;
+
+	if (syscall(SYS_set_mempolicy, 2 /* MPOL_BIND */, &nodes, 8 * sizeof(nodes)))
+		subject_skip("no set_mempolicy (CONFIG_NUMA)");
+	checkpoint_here();
+}
+
+REFUSED(memory_policy_of_a_mapping, ": NUMA memory policy (mbind): not supported")
+{
+	char *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned long nodes = 1;
+
+	MUST(p != MAP_FAILED);
+	if (syscall(SYS_mbind, p, PAGE, 2 /* MPOL_BIND */, &nodes, 8 * sizeof(nodes), 0))
+		subject_skip("no mbind (CONFIG_NUMA)");
+	checkpoint_here();
+}
+
 REFUSED(secret_memory, "secret memory (memfd_secret): not supported")
 {
 	int fd = syscall(SYS_memfd_secret, 0);
