@@ -245,6 +245,7 @@ struct crk_rst {
 	struct crk_rcgroup *cgroups;	/* empty if the images say nothing of them */
 	size_t nr_cgroups;
 	bool births_killed;		/* tasks can't be born in these cgroups: they have to go there */
+	bool said_why;			/* why it fails: what its processes say then only follows from it */
 	struct crk_rproc *procs;	/* parents before children */
 	size_t nr_procs;
 	size_t nr_tasks;		/* threads that will park */

@@ -131,6 +131,7 @@ static int phase_wait(struct crk_rst *r)
 
 	/* the tree fills its memory by itself, and may do so with what is damaged: it has not run before all is known */
 	ret = crk_imgdir_verify_pages(r->dir);
+	r->said_why = ret;
 	if (ret)
 		return ret;
 	for (;;) {

@@ -207,7 +207,7 @@ void crk_sync_drain_log(struct crk_rst *r, bool failed)
 {
 	struct crk_sync *s = r->sync;
 	char *text, *line, *end;
-	enum { NOTHING, COMPLAINT, ENOUGH } said = NOTHING;
+	enum { NOTHING, COMPLAINT, ENOUGH } said = failed && r->said_why && !r->opts->verbose ? ENOUGH : NOTHING;
 	off_t len;
 
 	if (!s || s->log_fd < 0)

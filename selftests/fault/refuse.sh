@@ -46,7 +46,7 @@ damaged()
 }
 
 echo "TAP version 13"
-echo "1..25"
+echo "1..26"
 
 job_start job
 root=$pid
@@ -143,6 +143,12 @@ damaged "no inventory" "'copy' is not a complete checkpoint \(inventory.img is m
 damaged "an image missing" "image mm-[0-9]+.img is missing$another" remove 'mm-*.img'
 flip_pages() { f=$(a_copy 'pages-*.img'); flip $(($(stat -c %s "$f") / 2)) "$f"; }
 damaged "one bit of the pages" "image pages-1.img is damaged \(checksum differs\)$another" flip_pages
+bad=0
+for i in 1 2 3 4 5 6 7 8 9 10; do
+	: "$i"
+	says 1 "image pages-1.img is damaged \(checksum differs\)$another" crkhelper restore -D copy -d || bad=1
+done
+result $bad "... ten times, and nothing else is said"
 says 1 "image pages-1.img is damaged \(checksum differs\)$another" crkhelper restore -D copy --check
 result $? "one bit of the pages, found by --check"
 all_images()
