@@ -209,6 +209,16 @@ static void blank_rseq(const struct look *look, char *buf, uint64_t start, size_
 			memset(buf + (look->rseq[i] - start), 0, 32);
 }
 
+/* of a page of a file, which anyone may map: whether somebody does besides */
+static void blank_mapped_by_others(uint64_t *entry, size_t nr)
+{
+	const uint64_t exclusive = 1ULL << 56, file = 1ULL << 61;
+
+	for (; nr--; entry++)
+		if (*entry & file)
+			*entry &= ~exclusive;
+}
+
 /* contents (page by page, so that a difference can be found) and page tables of all mappings */
 static void shot_memory(struct shot *s, pid_t pid, const struct look *look)
 {
@@ -234,9 +244,11 @@ static void shot_memory(struct shot *s, pid_t pid, const struct look *look)
 			continue;
 		buf = malloc(end - start);
 		snprintf(name, sizeof(name), "%d pages of %s", pid, line);
-		if (pread(map, buf, (end - start) / 512, start / 512) == (ssize_t)((end - start) / 512) &&
-		    asprintf(&text, "%016" PRIx64, hash(buf, (end - start) / 512)) > 0)
-			shot_add(s, name, text);
+		if (pread(map, buf, (end - start) / 512, start / 512) == (ssize_t)((end - start) / 512)) {
+			blank_mapped_by_others((uint64_t *)buf, (end - start) / 4096);
+			if (asprintf(&text, "%016" PRIx64, hash(buf, (end - start) / 512)) > 0)
+				shot_add(s, name, text);
+		}
 		for (at = start; look->contents && perms[0] == 'r' && at < end; at += 4096) {
 			snprintf(name, sizeof(name), "%d contents at %" PRIx64 " of %s", pid, at, line);
 			if (pread(mem, buf, 4096, at) != 4096) {
