@@ -32,6 +32,7 @@ struct crk_host_abi {
  * @owns: are threads with this e_machine this architecture's?
  * @core_fill: registers of a thread's records into the thread info of @core, allocated for free_unpacked(), as CRIU
  *	keeps them: an interrupted system call is about to begin again, or has ended with EINTR
+ * @mm_refusal: why an address space can't be restored anywhere; NULL: it can, and if there is no such member
  * @thread_refusal: why a thread of these records can't be restored anywhere; NULL: it can, and if there is no such member
  * @cpu_flags: words of /proc/cpuinfo's "flags" or "Features" that programs choose their instructions by, NULL at the end
  * @abis: see there; the last one has no name
@@ -57,6 +58,7 @@ struct crk_host_ops {
 	CoreEntry__March march;
 	bool (*owns)(uint32_t machine);
 	int (*core_fill)(CoreEntry *core, const struct crk_rec *recs, size_t len);
+	const char *(*mm_refusal)(const struct crk_rec_mm *mm);
 	const char *(*thread_refusal)(const struct crk_rec *recs, size_t len);
 	const char *const *cpu_flags;
 	const struct crk_host_abi *abis;

@@ -449,26 +449,16 @@ static int refuse_mappings(const struct crk_dproc *p)
 	return 0;
 }
 
-static const char *thread_refusal(const struct crk_dproc *p, size_t i)
-{
-	const struct crk_rec_thread *t = crk_rec_find(p->recs[i], p->recs_len[i], CRK_REC_THREAD, NULL);
-
-	if (t && t->flags & CRK_THREAD_XCOMP_PERM)
-		return "permission to use AMX (ARCH_REQ_XCOMP_PERM) is not supported";
-	return crk_host->thread_refusal ? crk_host->thread_refusal(p->recs[i], p->recs_len[i]) : NULL;
-}
-
 static int refuse_state(const struct crk_dproc *p)
 {
 	const char *why;
 	size_t i;
 
-	if (p->mm->flags & CRK_MM_TAGGED_ADDR)
-		return crk_fail(-EOPNOTSUPP, "pid %d (%s): tagged addresses (ARCH_ENABLE_TAGGED_ADDR) are not supported", p->pid,
-				COMM(p));
-
-	for (i = 0; i < p->nr_threads; i++) {
-		why = p->recs[i] ? thread_refusal(p, i) : NULL;
+	why = crk_host->mm_refusal ? crk_host->mm_refusal(p->mm) : NULL;
+	if (why)
+		return crk_fail(-EOPNOTSUPP, "pid %d (%s): %s", p->pid, COMM(p), why);
+	for (i = 0; i < p->nr_threads && crk_host->thread_refusal; i++) {
+		why = p->recs[i] ? crk_host->thread_refusal(p->recs[i], p->recs_len[i]) : NULL;
 		if (why)
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: %s", p->pid, COMM(p), p->leader[i].tid, why);
 	}

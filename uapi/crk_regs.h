@@ -586,6 +586,7 @@ struct crk_rec_creds {
 #define CRK_MM_BARRIER_RSEQ	(1U << 15)	/* PRIVATE_EXPEDITED_RSEQ */
 #define CRK_MM_BOTTOM_UP	(1U << 16)	/* mmap looks upwards from @mmap_legacy_base: ADDR_COMPAT_LAYOUT, … */
 #define CRK_MM_TAGGED_ADDR	(1U << 17)	/* pointers may have tags: arch_prctl(ARCH_ENABLE_TAGGED_ADDR) */
+#define CRK_MM_PKEYS		(1U << 18)	/* has protection keys of its own: pkey_alloc() */
 
 /**
  * struct crk_rec_mm - CRK_REC_MM: an address space without its mappings

@@ -206,6 +206,11 @@ static void x86_get_mm(struct mm_struct *mm, struct crk_rec_mm *rec)
 	if (mm->context.lam_cr3_mask)
 		rec->flags |= CRK_MM_TAGGED_ADDR;
 #endif
+#ifdef CONFIG_X86_INTEL_MEMORY_PROTECTION_KEYS
+	/* key 0 is everyone's */
+	if (mm->context.pkey_allocation_map & ~1)
+		rec->flags |= CRK_MM_PKEYS;
+#endif
 #ifdef CONFIG_HAVE_ARCH_COMPAT_MMAP_BASES
 	rec->mmap_compat_base = mm->mmap_compat_base;
 	rec->mmap_compat_legacy_base = mm->mmap_compat_legacy_base;

@@ -253,6 +253,20 @@ static const char *const x86_cpu_flags[] = {
 	"avx_vnni", "avx512_bf16", "avx_ifma", "avx_vnni_int8", "clzero", "clflush", "user_shstk", NULL
 };
 
+static const char *x86_mm_refusal(const struct crk_rec_mm *mm)
+{
+	if (mm->flags & CRK_MM_TAGGED_ADDR)
+		return "tagged addresses (ARCH_ENABLE_TAGGED_ADDR) are not supported";
+	return mm->flags & CRK_MM_PKEYS ? "protection keys (pkey_alloc) are not supported" : NULL;
+}
+
+static const char *x86_thread_refusal(const struct crk_rec *recs, size_t len)
+{
+	const struct crk_rec_thread *t = crk_rec_find(recs, len, CRK_REC_THREAD, NULL);
+
+	return t && t->flags & CRK_THREAD_XCOMP_PERM ? "permission to use AMX (ARCH_REQ_XCOMP_PERM) is not supported" : NULL;
+}
+
 #if defined(__x86_64__) || defined(__i386__)
 static const struct crk_host_abi x86_abis[] = {
 	{ CRK_ABI_COMPAT, CRK_FEAT_COMPAT, "32-bit tasks", "32-bit programs",
@@ -273,6 +287,8 @@ const struct crk_host_ops crk_host_x86 = {
 	.vdso_redirect	= crk_x86_vdso_redirect,
 	.pc_get		= x86_pc_get,
 	.pc_set		= x86_pc_set,
+	.mm_refusal	= x86_mm_refusal,
+	.thread_refusal	= x86_thread_refusal,
 	.info_pid	= 16,
 	.timer_info	= { .overrun = 20, .link = 32 },
 #if defined(__x86_64__) || defined(__i386__)

@@ -75,6 +75,7 @@ REFUSED(pid_namespace, "is in a foreign pid namespace: not supported")
 }
 
 #ifdef __x86_64__
+/* a key that is given back stays with the mappings that have it */
 REFUSED(protection_key, "protection keys: not supported")
 {
 	char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -82,9 +83,17 @@ REFUSED(protection_key, "protection keys: not supported")
 
 	if (key < 0)
 		subject_skip("no protection keys on this CPU");
-	MUST(p != MAP_FAILED && !pkey_mprotect(p, PAGE, PROT_READ | PROT_WRITE, key));
+	MUST(p != MAP_FAILED && !pkey_mprotect(p, PAGE, PROT_READ | PROT_WRITE, key) && !pkey_free(key));
 	checkpoint_here();
 	*p = 1;
+}
+
+/* of no mapping yet */
+REFUSED(protection_key_alone, "protection keys (pkey_alloc) are not supported")
+{
+	if (pkey_alloc(0, PKEY_DISABLE_WRITE) < 0)
+		subject_skip("no protection keys on this CPU");
+	checkpoint_here();
 }
 #endif
 
