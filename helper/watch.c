@@ -61,7 +61,7 @@ static void clean_up(void *arg)
 		crk_undo_run(s);
 		crk_cgroups_undo(r);
 		/* the last task may still be on its way out of the cgroup */
-		for (i = 0; s->cgroup_made && i < 100 && crk_cgroup_remove(s->cgroup); i++)
+		for (i = 0; s->cgroup_made && i < WATCH_GONE_MS / 10 && crk_cgroup_remove(s->cgroup); i++)
 			usleep(10000);
 		break;
 	case CRK_STAGE_RUNNING:

@@ -112,6 +112,11 @@ for i in $(seq 0 $((points - 1))); do
 		bad=1
 		break
 	fi
+	# by the watcher, which may need a moment
+	for tries in $(seq 200); do
+		[ "$(groups)" != "$before_groups" ] || break
+		sleep 0.02
+	done
 	if [ "$(groups)" != "$before_groups" ]; then
 		echo "# killed after $((span * i / points)) us: a cgroup was left behind"
 		bad=1
