@@ -9,6 +9,8 @@
 here=$(cd "${0%/*}/.." && pwd)
 # shellcheck source=selftests/payload/job.sh
 . "$here/payload/job.sh"
+# shellcheck source=selftests/payload/kills.sh
+. "$here/payload/kills.sh"
 
 points=40
 top=$PWD
@@ -54,24 +56,19 @@ end()
 	rm -f place/*
 }
 
-# points_of PHASE COMMAND...: sets $from and $span, the time of a phase in microseconds since the start of the command
-points_of()
+# kills_from PHASE COMMAND...: as kills_of; sets $from to the percentage of its time at which a phase begins
+kills_from()
 {
-	local phase=$1 begin all
+	local phase=$1
 	shift
-	from=0 span=0
-	begin=${EPOCHREALTIME/./}
-	"$@" -v >log 2>&1 </dev/null || { sed 's/^/# /' log; return 1; }
-	all=$((${EPOCHREALTIME/./} - begin))
-	read -r from span < <(awk -v phase="$phase" -v all=$all '
+	kills_of "$@" -v || { sed 's/^/# /' log; return 1; }
+	from=$(awk -v phase="$phase" -v all=$kill_end '
 		match($0, / [0-9.]+ ms$/) && $0 !~ / in / {
-			us = $(NF - 1) * 1000
 			for (i = 1; i <= NF; i++)
-				if ($i == phase) { from = sum; span = us }
-			sum += us
-		}
-		END { print int(from), int(span + all - sum) }' log)
-	[ "$span" -gt 0 ] || { echo "# no time of $phase"; return 1; }
+				if ($i == phase) { print int(sum * 100 / all); exit }
+			sum += $(NF - 1) * 1000
+		}' log)
+	[ "$from" ] || { echo "# no time of $phase"; return 1; }
 }
 
 echo "TAP version 13"
@@ -82,16 +79,14 @@ bad=0
 # the first is slower, files that it reads are not in memory
 crkhelper dump -g stray -D images -R >/dev/null 2>&1 </dev/null
 rm -rf images
-points_of files crkhelper dump -g stray -D images -R || bad=1
+kills_from files crkhelper dump -g stray -D images -R || bad=1
 rm -rf images
-hit=0
-for i in $(seq 0 $((points - 1))); do
-	! "$here/payload/killat" $((from + span * i / points)) crkhelper dump -g stray -D images -R >log 2>&1 </dev/null || hit=$((hit + 1))
+for i in $(seq $points); do
+	kill_next "$from" 110 crkhelper dump -g stray -D images -R
 	rm -rf images
 	job_runs stray >/dev/null || { echo "# it does not run after kill $i"; bad=1; break; }
 done
-echo "# $hit of $points kills between $from and $((from + span)) us came before the end"
-[ $hit -ge $((points / 4)) ] || bad=1
+kills_enough || bad=1
 all_is_there || bad=1
 end
 result $bad "kill -9 of dump takes nothing away"
@@ -101,13 +96,13 @@ crkhelper dump -g stray -D images >log 2>&1 </dev/null || { result 1 "a dump to 
 end
 before=$(traces)
 bad=0
-points_of files crkhelper restore -D images -d || bad=1
+crkhelper restore -D images -d >log 2>&1 </dev/null || bad=1
 end
-# the other phases have names and segments too
-span=$((span * 4))
-hit=0
-for i in $(seq 0 $((points - 1))); do
-	! "$here/payload/killat" $((from + span * i / points)) crkhelper restore -D images -d >log 2>&1 </dev/null || hit=$((hit + 1))
+# the phases after this one have names and segments too
+kills_from files crkhelper restore -D images -d || bad=1
+end
+for i in $(seq $points); do
+	kill_next "$from" 110 crkhelper restore -D images -d
 	for tries in $(seq 200); do
 		: "$tries"
 		[ "$(traces)" != "$before" ] || break
@@ -119,14 +114,13 @@ for i in $(seq 0 $((points - 1))); do
 		sleep 0.02
 	done
 	if [ "$(traces)" != "$before" ]; then
-		echo "# after a kill at $((from + span * i / points)) us:"
+		echo "# after kill $i at $kill_at us of $kill_end:"
 		diff <(echo "$before") <(traces) | sed 's/^/# /'
 		bad=1
 		break
 	fi
 done
-echo "# $hit of $points kills between $from and $((from + span)) us came before the end"
-[ $hit -ge $((points / 4)) ] || bad=1
+kills_enough || bad=1
 result $bad "kill -9 of restore leaves no name, no segment and nobody"
 
 cp -a images broken

@@ -9,10 +9,10 @@
 here=$(cd "${0%/*}/.." && pwd)
 # shellcheck source=selftests/payload/job.sh
 . "$here/payload/job.sh"
+# shellcheck source=selftests/payload/kills.sh
+. "$here/payload/kills.sh"
 
 points=30
-
-now_us() { local t=${EPOCHREALTIME}; echo $((${t%.*} * 1000000 + 10#${t#*.})); }
 group_of() { sed -n 's/^0:://p' "/proc/$1/cgroup"; }
 
 # until the tree is back, its own group is gone and so is every process of crk's
@@ -37,29 +37,22 @@ sleep 1000 &
 bystander=$!
 echo $bystander >/sys/fs/cgroup/job/cgroup.procs
 
-bad=0 span=
-for i in 1 2 3; do
-	start=$(now_us)
-	crkhelper dump -t "$pid" -D images -R >log 2>&1 </dev/null || bad=1
-	took=$(($(now_us) - start))
-	[ "$span" ] && [ "$span" -lt $took ] || span=$took
-	job_runs job && at_home || bad=1
-	rm -rf images
-done
+bad=0
+kills_of crkhelper dump -t "$pid" -D images -R && job_runs job && at_home || bad=1
+rm -rf images
 result $bad "a dump brings the tree back to its cgroup"
 
-bad=0 hit=0
-for i in $(seq 0 $((points - 1))); do
-	"$here/payload/killat" $((span * i / points)) crkhelper dump -t "$pid" -D images -R >log 2>&1 </dev/null && hit=$((hit + 1))
+bad=0
+for i in $(seq $points); do
+	kill_next 0 110 crkhelper dump -t "$pid" -D images -R
 	if ! at_home || ! job_runs job; then
-		echo "# killed after $((span * i / points)) us of $span"
+		echo "# kill $i, after $kill_at us of $kill_end"
 		bad=1
 		break
 	fi
 	rm -rf images
 done
-echo "# $hit of $points kills came before the end of the dump"
-[ $hit -ge $((points / 3)) ] || bad=1
+kills_enough || bad=1
 result $bad "kill -9 at $points points: it is brought back"
 
 # nobody is left to bring it back
@@ -67,7 +60,8 @@ caught=
 for i in $(seq 20); do
 	crkhelper dump -t "$pid" -D images -R >log 2>&1 </dev/null &
 	dumper=$!
-	until [ -d "/sys/fs/cgroup/job/crk-$pid" ] || ! kill -0 $dumper 2>/dev/null; do :; done
+	# until the tree is in it
+	until read -r _ 2>/dev/null <"/sys/fs/cgroup/job/crk-$pid/cgroup.procs" || ! kill -0 $dumper 2>/dev/null; do :; done
 	kill -STOP $dumper 2>/dev/null
 	if [ "$(group_of "$pid")" = "/job/crk-$pid" ] && pkill -KILL -x crk-watch; then
 		kill -KILL $dumper

@@ -9,6 +9,8 @@
 here=$(cd "${0%/*}/.." && pwd)
 # shellcheck source=selftests/payload/job.sh
 . "$here/payload/job.sh"
+# shellcheck source=selftests/payload/kills.sh
+. "$here/payload/kills.sh"
 
 tests=13
 images=images
@@ -233,11 +235,12 @@ kill $killer 2>/dev/null
 wait $killer
 result $ret "a holder is killed: dumped again"
 
-ret=0 hit=0
-for i in $(seq 0 11); do
+rm -rf images
+kills_of crkhelper dump -g writers -D images -R --snapshot=always
+ret=$?
+for i in $(seq 12); do
 	rm -rf images
-	"$here/payload/killat" $((i * 80000)) crkhelper dump -g writers -D images -R --snapshot=always >log 2>&1 </dev/null &&
-		hit=$((hit + 1))
+	kill_next 0 110 crkhelper dump -g writers -D images -R --snapshot=always
 	for tries in $(seq 100); do
 		: "$tries"
 		[[ "$(holders)" || "$(<$memcg/cgroup.events)" == *"frozen 1"* ]] || break
@@ -246,8 +249,7 @@ for i in $(seq 0 11); do
 	[ ! "$(holders)" ] || { echo "# a holder is left"; ret=1; }
 	writers_go 1 || { ret=1; break; }
 done
-echo "# $hit of 12 kills came before the end"
-[ $hit -gt 3 ] || ret=1
+kills_enough || ret=1
 result $ret "kill -9 of dump leaves no holder, and the writers running"
 
 # ---- many ----
