@@ -133,19 +133,11 @@ int crk_cgroup_add(int cgroup_fd, pid_t pid)
 	return err;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
-}
-
 /* waits until cgroup.events has the line @want */
 static int cgroup_wait(int cgroup_fd, const char *want)
 {
 	_cleanup_close_ int fd = openat(cgroup_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
-	uint64_t end = now_ms() + CGROUP_WAIT_MS;
+	uint64_t end = now_ns() + CGROUP_WAIT_MS * 1000000ULL;
 	struct pollfd pfd = { .fd = fd, .events = POLLPRI };
 	char text[256];
 	ssize_t n;
@@ -159,7 +151,7 @@ static int cgroup_wait(int cgroup_fd, const char *want)
 		text[n] = '\0';
 		if (strstr(text, want))
 			return 0;
-		if (now_ms() >= end)
+		if (now_ns() >= end)
 			return -ETIMEDOUT;
 		poll(&pfd, 1, 100);
 	}

@@ -83,8 +83,10 @@ static int phase_files(struct dump_run *run)
 
 static int phase_memory(struct dump_run *run)
 {
-	int err = crk_mem_dump(&run->d);
+	int err;
 
+	crk_progress("memory", 0);
+	err = crk_mem_dump(&run->d);
 	return err ?: crk_files_dump_end(&run->d);
 }
 
@@ -145,6 +147,7 @@ static int phase_thaw(struct dump_run *run)
 
 static int phase_pages(struct dump_run *run)
 {
+	crk_progress("memory", 0);
 	return crk_mem_dump_later(&run->d);
 }
 
@@ -225,15 +228,7 @@ static const struct phase {
 	{ "end",	phase_end },
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-static volatile sig_atomic_t interrupted;
+volatile sig_atomic_t crk_dump_interrupted;
 
 static int run_phases(struct dump_run *run)
 {
@@ -243,7 +238,7 @@ static int run_phases(struct dump_run *run)
 		uint64_t start = now_ns();
 		int err;
 
-		if (interrupted)
+		if (crk_dump_interrupted)
 			return crk_fail(-ECANCELED, "interrupted");
 		err = phase->run(run);
 		if (err)
@@ -258,7 +253,7 @@ static int run_phases(struct dump_run *run)
 static void on_signal(int signo)
 {
 	(void)signo;
-	interrupted = 1;
+	crk_dump_interrupted = 1;
 }
 
 static void report(const struct dump_run *run, double seconds)
@@ -311,6 +306,7 @@ static int dump_once(const struct crk_opts *opts, bool *no_snapshots, int *statu
 	int err;
 
 	err = run_phases(&run);
+	crk_progress(NULL, 0);
 	/* what failed for want of a process that is gone, or was changed while it was read */
 	if (err && err != -ESTALE && run.d.frozen && !run.in_doubt && crk_dev_verify(run.d.dev, &run.nr_thaws) == -ESTALE)
 		err = -ESTALE;
@@ -339,6 +335,7 @@ int crk_cmd_dump(const struct crk_opts *opts)
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	crk_progress_on();
 	for (i = 0;;) {
 		bool had = !no_snapshots;
 

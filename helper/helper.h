@@ -6,6 +6,7 @@
 #ifndef _CRK_HELPER_H
 #define _CRK_HELPER_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -114,6 +115,9 @@ struct crk_dump {
 	bool snapshot_lost;
 	bool frozen;
 };
+
+/* dump: a signal asked to give up; looked at between phases and while memory is copied */
+extern volatile sig_atomic_t crk_dump_interrupted;
 
 /* next record of @type in a thread's records, after @prev (NULL: the first); NULL if there is none */
 const void *crk_rec_find(const struct crk_rec *recs, size_t len, uint32_t type, const void *prev);

@@ -232,6 +232,7 @@ static int commit_piece(void *arg, size_t i)
 				&file->chunks[chunk]);
 	if (err && crk_pieces_say_now(pieces))
 		crk_err(err, "cannot read image %s back", file->name);
+	crk_progress_add(crk_imgdir_chunk_len(file, chunk));
 	return err;
 }
 

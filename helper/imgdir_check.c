@@ -94,6 +94,7 @@ static int open_piece(void *arg, size_t i)
 		return err;
 	}
 	err = crk_checksum_file(fd, file->map, chunk * CRK_IMG_CHUNK, crk_imgdir_chunk_len(file, chunk), &sum);
+	crk_progress_add(crk_imgdir_chunk_len(file, chunk));
 	return err ? open_failed(pieces, file, err) : compare(pieces, file, chunk, sum);
 }
 

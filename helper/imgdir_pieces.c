@@ -47,6 +47,7 @@ int crk_pieces_run(struct crk_pieces *pieces, int err, int (*work)(void *arg, si
 		if (file->map == MAP_FAILED)
 			file->map = NULL;
 	}
+	crk_progress(dir->writing ? "checksums" : "reading images", pieces->bytes);
 	err = err ?: crk_parallel(pieces->nr, pieces->bytes, work, pieces);
 	for (i = 0; i < dir->nr_files; i++) {
 		if (dir->files[i].map)

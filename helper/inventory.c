@@ -49,14 +49,6 @@ const char *crk_machine_name(unsigned int machine)
 	return number;
 }
 
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts = {};
-
-	clock_gettime(clock, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 /* the value of the first line "@key : value" of the text; @key may be followed by blanks */
 static char *cpuinfo_value(char *text, const char *key)
 {
@@ -141,11 +133,11 @@ int crk_inventory_write(struct crk_imgdir *dir, CrkInventoryEntry *e, TaskKobjId
 	full.kernel_version = uts.version;
 	full.nodename = uts.nodename;
 	full.has_dump_time_ns = 1;
-	full.dump_time_ns = clock_ns(CLOCK_REALTIME);
+	full.dump_time_ns = crk_clock_ns(CLOCK_REALTIME);
 	full.has_dump_boottime_ns = 1;
-	full.dump_boottime_ns = clock_ns(CLOCK_BOOTTIME);
+	full.dump_boottime_ns = crk_clock_ns(CLOCK_BOOTTIME);
 	full.has_dump_monotonic_ns = 1;
-	full.dump_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+	full.dump_monotonic_ns = crk_clock_ns(CLOCK_MONOTONIC);
 	full.has_hwcap = 1;
 	full.hwcap = getauxval(AT_HWCAP);
 	full.has_hwcap2 = 1;

@@ -4,15 +4,30 @@
  * when memory is short and in children between fork and exec.
  */
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "util.h"
+
+#define PROGRESS_AFTER_NS	300000000ULL
+#define PROGRESS_EACH_NS	100000000ULL
+#define ERASE_LINE		"\033[K"	/* from the cursor on; ECMA-48, EL */
 
 static const char *log_phase;
 static int log_level;
 static int log_fd = STDERR_FILENO;
+
+static struct {
+	bool on;
+	const char *what;
+	uint64_t total, start_ns;
+	_Atomic uint64_t done, next_ns;
+} progress;
 
 struct line {
 	char text[4096];
@@ -40,17 +55,17 @@ static void __attribute__((format(printf, 2, 3))) line_add(struct line *line, co
 static void line_begin(struct line *line)
 {
 	line->len = 0;
-	line_add(line, "crkhelper: ");
+	line_add(line, "%scrkhelper: ", progress.on ? ERASE_LINE : "");
 	if (log_phase)
 		line_add(line, "%s: ", log_phase);
 }
 
-static void line_write(struct line *line)
+static void line_write(struct line *line, char end)
 {
 	size_t done = 0;
 	ssize_t n;
 
-	line->text[line->len++] = '\n';
+	line->text[line->len++] = end;
 	while (done < line->len) {
 		n = write(log_fd, line->text + done, line->len - done);
 		if (n < 0 && errno == EINTR)
@@ -79,7 +94,7 @@ int crk_err(int err, const char *fmt, ...)
 		else
 			line_add(&line, ": error %d", -err);
 	}
-	line_write(&line);
+	line_write(&line, '\n');
 	errno = saved;
 	return err;
 }
@@ -94,7 +109,7 @@ int crk_fail(int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	line_vadd(&line, fmt, ap);
 	va_end(ap);
-	line_write(&line);
+	line_write(&line, '\n');
 	errno = saved;
 	return err;
 }
@@ -109,7 +124,7 @@ void crk_hint(const char *fmt, ...)
 	va_start(ap, fmt);
 	line_vadd(&line, fmt, ap);
 	va_end(ap);
-	line_write(&line);
+	line_write(&line, '\n');
 	errno = saved;
 }
 
@@ -121,7 +136,7 @@ static void say(const char *kind, const char *fmt, va_list ap)
 	line_begin(&line);
 	line_add(&line, "%s", kind);
 	line_vadd(&line, fmt, ap);
-	line_write(&line);
+	line_write(&line, '\n');
 	errno = saved;
 }
 
@@ -154,6 +169,53 @@ void crk_debug(const char *fmt, ...)
 	va_start(ap, fmt);
 	say("", fmt, ap);
 	va_end(ap);
+}
+
+void crk_progress_on(void)
+{
+	const char *term = getenv("TERM");
+
+	if (!term || !*term || !strcmp(term, "dumb") || !isatty(log_fd))
+		return;
+	progress.start_ns = now_ns();
+	progress.next_ns = progress.start_ns + PROGRESS_AFTER_NS;
+	progress.on = true;
+}
+
+void crk_progress(const char *what, uint64_t total)
+{
+	struct line line = { .len = 0 };
+
+	if (!progress.on)
+		return;
+	progress.what = what;
+	progress.total = total;
+	progress.done = 0;
+	if (what)
+		return;
+	line_add(&line, "%s", ERASE_LINE);
+	line_write(&line, '\r');
+}
+
+void crk_progress_add(uint64_t bytes)
+{
+	uint64_t now, next = progress.next_ns, done = atomic_fetch_add(&progress.done, bytes) + bytes;
+	int saved = errno;
+	struct line line;
+
+	if (!progress.on || !progress.what)
+		return;
+	now = now_ns();
+	if (now < next || !atomic_compare_exchange_strong(&progress.next_ns, &next, now + PROGRESS_EACH_NS))
+		return;
+	line_begin(&line);
+	line_add(&line, "%s, %.0f ", progress.what, done / 1048576.0);
+	if (progress.total)
+		line_add(&line, "of %.0f ", progress.total / 1048576.0);
+	line_add(&line, "MiB, %.1f s", (now - progress.start_ns) / 1e9);
+	/* the cursor before it: what comes next, from any process, is written over it */
+	line_write(&line, '\r');
+	errno = saved;
 }
 
 void crk_log_phase(const char *phase)

@@ -10,6 +10,7 @@
 #define _CRK_LOG_H
 
 #include <errno.h>
+#include <stdint.h>
 
 /* a failure whose reason is an errno: prints TEXT and, for @err < 0, ": " and its description; returns @err */
 int crk_err(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -41,6 +42,19 @@ void crk_log_phase(const char *phase);
 
 /* how many -v were given */
 void crk_log_verbosity(int level);
+
+/*
+ * Progress: on a terminal that can erase, from a third of a second after crk_progress_on() on and ten times a second, one line that the
+ * next one is written over.  It says what is being done, how many MiB of it, of how many if that is known, and how
+ * long it all took so far.
+ */
+void crk_progress_on(void);
+
+/* from now on it is @what, @total bytes or 0 for unknown; kept, not copied; NULL: nothing any more, the line goes */
+void crk_progress(const char *what, uint64_t total);
+
+/* so many bytes more of it are done; by any thread */
+void crk_progress_add(uint64_t bytes);
 
 /* where lines go, instead of standard error; a restored tree's helpers use a copy of it out of the way */
 void crk_log_fd(int fd);

@@ -268,14 +268,6 @@ static const struct phase {
 	{ "run",	phase_run,	false },
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 static int run_phases(struct crk_rst *r)
 {
 	uint64_t start, begin = now_ns();
@@ -389,7 +381,9 @@ int crk_cmd_restore(const struct crk_opts *opts)
 	uint64_t begin = now_ns();
 
 	catch_signals();
+	crk_progress_on();
 	ret = run_phases(&r);
+	crk_progress(NULL, 0);
 	if (!ret)
 		report(&r, begin);
 	if (ret) {

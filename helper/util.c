@@ -217,3 +217,11 @@ void crk_pid_comm(pid_t pid, char comm[17])
 	else
 		snprintf(comm, 17, "%.*s", (int)strcspn(text, "\n"), text);
 }
+
+uint64_t crk_clock_ns(clockid_t clock)
+{
+	struct timespec ts = {};
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}

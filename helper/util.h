@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
@@ -116,6 +117,15 @@ int xvasprintf(char **ret, const char *fmt, va_list ap);
 bool crk_pid_ended(pid_t pid);
 /* who holds a pid, as text for messages: "bash", "?" */
 void crk_pid_comm(pid_t pid, char comm[17]);
+
+/* ---- time, in nanoseconds ---- */
+
+uint64_t crk_clock_ns(clockid_t clock);
+
+static inline uint64_t now_ns(void)
+{
+	return crk_clock_ns(CLOCK_MONOTONIC);
+}
 
 /* ---- arrays that grow ---- */
 

@@ -99,6 +99,7 @@ static int contents_dump(struct crk_dump *d, const struct crk_dfile *f, uint32_t
 		if (!err) {
 			err = pages_copy(pages, src, data, hole - data, size);
 			d->pages_written += (hole - data) / page;
+			crk_progress_add(hole - data);
 			if (err)
 				crk_dfile_err(err, f, "cannot save its contents");
 		}

@@ -29,14 +29,6 @@ static bool wall_clock(uint32_t clockid)
 	return clockid == CLOCK_REALTIME || clockid == CLOCK_REALTIME_ALARM;
 }
 
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
-}
-
 static bool is_zero(const struct timespec *ts)
 {
 	return !ts->tv_sec && !ts->tv_nsec;
@@ -105,7 +97,7 @@ static int timerfd_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry
 		if (!extra)
 			return -ENOMEM;
 		extra->has_timer_deadline_ns = true;
-		extra->timer_deadline_ns = now_ns(CLOCK_REALTIME) + e->vsec * NSEC_PER_SEC + e->vnsec;
+		extra->timer_deadline_ns = crk_clock_ns(CLOCK_REALTIME) + e->vsec * NSEC_PER_SEC + e->vnsec;
 	}
 	return 0;
 }
@@ -141,7 +133,7 @@ static int timerfd_complete(struct crk_rst *r, const FileEntry *fe, int fd)
 		if (extra && extra->has_timer_deadline_ns)
 			ns = extra->timer_deadline_ns;
 		else
-			ns = now_ns(e->clockid) + e->vsec * NSEC_PER_SEC + e->vnsec;
+			ns = crk_clock_ns(e->clockid) + e->vsec * NSEC_PER_SEC + e->vnsec;
 		when.it_value.tv_sec = ns / NSEC_PER_SEC;
 		when.it_value.tv_nsec = ns % NSEC_PER_SEC;
 	}

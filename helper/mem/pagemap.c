@@ -12,6 +12,7 @@
 #define RUN_BATCH	16384
 #define ID_BATCH	65536
 #define RANGE_BATCH	65536
+#define BATCH_BYTES	(64ULL << 20)	/* then progress is said, and a signal heard */
 
 struct scan {
 	struct crk_pages *pages;	/* one batch */
@@ -187,6 +188,7 @@ static bool walk_next(struct walk *w)
 	while (w->v + 1 < w->end && w->v->end <= addr)
 		w->v++;
 	w->addr = min(end, max((uint64_t)w->v->end, addr + PAGE_SIZE));
+	w->addr = min(w->addr, addr + BATCH_BYTES);
 	w->piece = (struct crk_range){ addr, w->addr - addr };
 	w->off += w->piece.len;
 	if (w->addr == end) {
@@ -217,6 +219,7 @@ static int batch_write(struct crk_dump *d, struct crk_dproc *p, struct crk_priva
 	else
 		err = crk_dev_read(d->dev, p->live->tid, fd, b->off, b->ranges, b->nr);
 	d->pages_written += b->len / PAGE_SIZE;
+	crk_progress_add(b->len);
 	if (later)
 		d->pages_later += b->len / PAGE_SIZE;
 	b->nr = 0;
@@ -233,11 +236,15 @@ static int write_pages(struct crk_dump *d, struct crk_dproc *p, struct crk_priva
 	while (!err && walk_next(&w)) {
 		struct crk_range *r;
 
+		if (crk_dump_interrupted) {
+			err = crk_fail(-ECANCELED, "interrupted");
+			break;
+		}
 		if (crk_snapshot_has(m, w.v) != later) {
 			err = batch_write(d, p, m, &b, later);
 			continue;
 		}
-		if (b.nr == RANGE_BATCH)
+		if (b.nr == RANGE_BATCH || (b.nr && b.len >= BATCH_BYTES))
 			err = batch_write(d, p, m, &b, later);
 		if (!b.nr) {
 			b.off = w.off - w.piece.len;

@@ -77,6 +77,7 @@ static int dump_contents(struct crk_dump *d, struct crk_img *map, int fd, int to
 		if (!err)
 			err = copy_range(fd, to, data, hole - data);
 		d->pages_written += (hole - data) / PAGE_SIZE;
+		crk_progress_add(hole - data);
 		data = hole;
 	}
 	return err ?: errno == ENXIO ? 0 : -errno;

@@ -259,31 +259,23 @@ static const char *none_at_all(struct crk_dump *d)
 	return NULL;
 }
 
-static double now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1e3 + ts.tv_nsec / 1e6;
-}
-
 static void take(struct crk_dump *d, struct budget *b, struct crk_dproc *p)
 {
 	struct crk_private *m = &d->mem->private[p - d->procs];
 	bool always = d->opts->snapshots == CRK_SNAPSHOTS_ALWAYS;
 	struct amount a = amount_of(p, m, always);
 	char why[1024];
-	double start;
+	uint64_t start;
 
 	if (!a.bytes)
 		return;
 	weigh(d, b, p, &a, why, sizeof(why));
 	m->locked_too = always;
-	start = now_ms();
+	start = now_ns();
 	if (!*why && !crk_dev_snapshot(d->dev, p->live->tid, always, &m->snapshot, why, sizeof(why))) {
 		d->nr_snapshots++;
 		crk_info("pid %d (%s): snapshot of %.1f MiB in %.3f ms%s", p->pid, (const char *)p->leader->comm,
-			 MIB(a.bytes), now_ms() - start, a.locked ? ", locked memory is copied while frozen" : "");
+			 MIB(a.bytes), (now_ns() - start) / 1e6, a.locked ? ", locked memory is copied while frozen" : "");
 		return;
 	}
 	if (a.bytes < WORTH_IT && !always)

@@ -3,17 +3,7 @@
  * Start times and CPU times.  Records of the module, which sets them (--restore-times); here is what to say when
  * they can't be as they were.
  */
-#include <time.h>
-
 #include "task.h"
-
-static uint64_t boottime_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 static int times_check(struct crk_rst *r, const struct crk_rproc *p)
 {
@@ -25,7 +15,7 @@ static int times_check(struct crk_rst *r, const struct crk_rproc *p)
 	if (!rec || rec->rec.size < sizeof(*rec))
 		return crk_fail(-EOPNOTSUPP, "pid %d (%s): the images do not tell its times: restore without --restore-times",
 				p->pid, crk_rproc_comm(p));
-	if (rec->start_boottime_ns > boottime_ns())
+	if (rec->start_boottime_ns > crk_clock_ns(CLOCK_BOOTTIME))
 		crk_warn("pid %d (%s): was started %.0f s after boot, which is later than now: it starts now", p->pid,
 			 crk_rproc_comm(p), rec->start_boottime_ns / 1e9);
 	return 0;

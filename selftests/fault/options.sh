@@ -391,6 +391,19 @@ case_verbose()
 		expect 0 "pid $pid fd 4: pipe" crkhelper dump -g job -D said -R -vv
 }
 
+# on a terminal, from a third of a second on, with bytes and time; gone at the end
+case_progress()
+{
+	job_start big 512
+	TERM=linux script -qec "crkhelper dump -g big -D big.img" /dev/null >log 2>&1 </dev/null &&
+		grep -q "crkhelper: dump: memory, [0-9]* MiB, [0-9.]* s" log && grep -q $'\e\\[K\r1 processes' log || return
+	TERM=linux script -qec "crkhelper restore -D big.img -d" /dev/null >log 2>&1 </dev/null &&
+		grep -q "crkhelper: restore: reading images, [0-9]* of 5[0-9]* MiB" log && job_runs big || return
+	rm -r big.img
+	TERM=dumb script -qec "crkhelper dump -g big -D big.img -R" /dev/null >log 2>&1 </dev/null && not grep -q " MiB, " log && rm -r big.img &&
+		TERM=linux crk dump -g big -D big.img -R && is "$(<log)" "" && rm -r big.img && end big
+}
+
 case_help_and_version()
 {
 	local command
