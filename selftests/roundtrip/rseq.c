@@ -57,11 +57,18 @@ static void libc_unregister(void)
 	MUST(!"the area of the C library can be given back");
 }
 
+/* of kernels that tell a feature size, 6.3 and newer: what they write behind the flags; old headers don't name it */
+struct placed {
+	uint32_t before[5], node_id, mm_cid;
+};
+
 /* the kernel writes where the thread runs, when it has moved */
 static void must_be_alive(volatile struct rseq *rs)
 {
+	bool is_placed = getauxval(AT_FEATURE_SIZE) >= sizeof(struct placed);
+	volatile struct placed *placed = (volatile struct placed *)rs;
 	cpu_set_t one, all;
-	unsigned int i, cpu;
+	unsigned int i, cpu, node;
 
 	MUST(!sched_getaffinity(0, sizeof(all), &all));
 	if (CPU_COUNT(&all) < 2)
@@ -73,6 +80,11 @@ static void must_be_alive(volatile struct rseq *rs)
 		MUST(!sched_setaffinity(0, sizeof(one), &one));
 		MUST_EQ(rs->cpu_id, cpu);
 		MUST_EQ(rs->cpu_id_start, cpu);
+		if (!is_placed)
+			continue;
+		MUST(!syscall(SYS_getcpu, NULL, &node, NULL));
+		MUST_EQ(placed->node_id, node);
+		MUST(placed->mm_cid < (unsigned int)CPU_COUNT(&all));	/* one for each thread that runs, at most */
 	}
 	MUST(!sched_setaffinity(0, sizeof(all), &all));
 }
@@ -130,6 +142,21 @@ ROUNDTRIP(none)
 	MUST_EQ(own.rseq.cpu_id, 0xaaaaaaaa);
 	memset(&own, 0, sizeof(own));
 	MUST(!rseq(&own, ORIG_SIZE, 0, OWN_SIG));
+	must_be_alive(&own.rseq);
+	MUST(!rseq(&own, ORIG_SIZE, UNREGISTER, OWN_SIG));
+}
+
+/* flags, which do nothing since 5.19 and are complained about in a sequence only, stay as they are */
+ROUNDTRIP(flags)
+{
+	uint32_t flags = RSEQ_CS_FLAG_NO_RESTART_ON_PREEMPT | RSEQ_CS_FLAG_NO_RESTART_ON_SIGNAL;
+
+	if (__rseq_size)
+		libc_unregister();
+	MUST(!rseq(&own, ORIG_SIZE, 0, OWN_SIG));
+	own.rseq.flags = flags;
+	checkpoint_here();
+	MUST_EQ(own.rseq.flags, flags);
 	must_be_alive(&own.rseq);
 	MUST(!rseq(&own, ORIG_SIZE, UNREGISTER, OWN_SIG));
 }
