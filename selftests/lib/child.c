@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "device.h"
 
 #define die(...) (fprintf(stderr, "# " __VA_ARGS__), fprintf(stderr, " (%s)\n", strerror(errno)), exit(1))
 
@@ -121,8 +121,7 @@ static void child_main(void)
 		while (!__atomic_load_n(&me->report->tid[i], __ATOMIC_SEQ_CST))
 			sched_yield();
 	}
-	ioctl(me->dev, CRK_IOC_PROGRAM, &cmd);
-	me->report->err = errno;
+	me->report->err = device_call(me->dev, CRK_IOC_PROGRAM, &cmd);
 	me->report->bad_op = cmd.out_bad_op;
 	_exit(RETURNED);
 }
@@ -173,7 +172,7 @@ void child_begin(struct child *c)
 {
 	struct crk_restore cmd = { .size = sizeof(cmd), .nr_tasks = c->plan.nr_threads };
 
-	if (ioctl(c->dev, CRK_IOC_RESTORE, &cmd))
+	if (device_call(c->dev, CRK_IOC_RESTORE, &cmd))
 		die("restore");
 	me = c;
 	c->pid = fork();
@@ -202,7 +201,7 @@ int parked_wait(struct child *c, struct crk_wait *cmd, char *log, size_t size)
 	};
 	do {
 		before = cmd->out_nr_parked;
-		ret = ioctl(c->dev, CRK_IOC_WAIT, cmd) ? -errno : 0;
+		ret = -device_call(c->dev, CRK_IOC_WAIT, cmd);
 	} while (ret == -ETIMEDOUT && cmd->out_nr_parked > before);
 	return ret;
 }
@@ -214,14 +213,14 @@ int state_set(struct child *c, char *log, size_t size)
 		.log_uptr = (uintptr_t)log, .log_size = size,
 	};
 
-	return ioctl(c->dev, CRK_IOC_SET, &cmd) ? -errno : 0;
+	return -device_call(c->dev, CRK_IOC_SET, &cmd);
 }
 
 int gate_go(struct child *c, char *log, size_t size)
 {
 	struct crk_go cmd = { .size = sizeof(cmd), .log_uptr = (uintptr_t)log, .log_size = size };
 
-	return ioctl(c->dev, CRK_IOC_GO, &cmd) ? -errno : 0;
+	return -device_call(c->dev, CRK_IOC_GO, &cmd);
 }
 
 uint64_t now_ns(void)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "leak.h"
 
 #define die(...) (fprintf(stderr, "# " __VA_ARGS__), fprintf(stderr, " (%s)\n", strerror(errno)), exit(1))
 
@@ -27,7 +28,10 @@ int device_open(void)
 
 int device_call(int fd, unsigned long nr, void *cmd)
 {
-	return ioctl(fd, nr, cmd) < 0 ? errno : 0;
+	int err = ioctl(fd, nr, cmd) < 0 ? errno : 0;
+
+	must_not_leak(nr, cmd, err);
+	return err;
 }
 
 unsigned long long task_end(void)

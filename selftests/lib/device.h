@@ -22,7 +22,7 @@
 	CMD(type, name, .log_uptr = (uintptr_t)name##_log, .log_size = sizeof(name##_log), ##__VA_ARGS__)
 
 int device_open(void);				/* -1 with errno */
-/* 0 or the errno of the call */
+/* 0 or the errno of the call; exits if an address of the kernel comes back */
 int device_call(int fd, unsigned long nr, void *cmd);
 unsigned long long task_end(void);		/* of the addresses that a process can have */
 

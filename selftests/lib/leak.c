@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See leak.h. */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crk.h"
+#include "leak.h"
+
+/* calls that have a log: where its address is; its length follows */
+static const struct {
+	unsigned long nr;
+	size_t log;
+} logs[] = {
+	{ CRK_IOC_INFO, offsetof(struct crk_info, log_uptr) },
+	{ CRK_IOC_FREEZE, offsetof(struct crk_freeze, log_uptr) },
+	{ CRK_IOC_VERIFY, offsetof(struct crk_verify, log_uptr) },
+	{ CRK_IOC_CAPTURE, offsetof(struct crk_capture, log_uptr) },
+	{ CRK_IOC_SNAPSHOT, offsetof(struct crk_snapshot, log_uptr) },
+	{ CRK_IOC_READ, offsetof(struct crk_read, log_uptr) },
+	{ CRK_IOC_PROGRAM, offsetof(struct crk_program, log_uptr) },
+	{ CRK_IOC_WAIT, offsetof(struct crk_wait, log_uptr) },
+	{ CRK_IOC_SET, offsetof(struct crk_set, log_uptr) },
+	{ CRK_IOC_GO, offsetof(struct crk_go, log_uptr) },
+};
+
+/*
+ * The kernel's half, without the last 2^40 bytes below zero: small negative numbers and masks of signals are there, and
+ * neither memory nor text of a kernel.
+ */
+bool is_kernel_address(uint64_t word)
+{
+	bool text = word >= 0xffffffff80000000 && word < 0xffffffffff000000;
+
+	return sizeof(long) == 8 && (text || (word >= 0xffff800000000000 && word < 0xffffff0000000000));
+}
+
+/* as the kernel prints them, hashed or not; those of programs are shorter */
+static bool has_address(const char *text)
+{
+	size_t len;
+
+	for (; *text; text += len ?: 1) {
+		len = strspn(text, "0123456789abcdef");
+		if (len >= 16)
+			return true;
+	}
+	return false;
+}
+
+void must_not_leak(unsigned long nr, const void *cmd, int err)
+{
+	uint32_t size, log_size, at;
+	uint64_t word;
+	size_t i;
+
+	if (err == EFAULT || !cmd)
+		return;
+	memcpy(&size, cmd, sizeof(size));
+	/* of a struct that is longer than any of ours the kernel wrote nothing */
+	for (at = 0; size <= 4096 && at + sizeof(word) <= size; at += sizeof(word)) {
+		memcpy(&word, (const char *)cmd + at, sizeof(word));
+		if (is_kernel_address(word)) {
+			fprintf(stderr, "# call %#lx: %#llx at byte %u is an address of the kernel\n", nr,
+				(unsigned long long)word, at);
+			exit(1);
+		}
+	}
+	for (i = 0; i < sizeof(logs) / sizeof(logs[0]); i++) {
+		if (logs[i].nr != nr || size < logs[i].log + sizeof(word) + sizeof(log_size))
+			continue;
+		memcpy(&word, (const char *)cmd + logs[i].log, sizeof(word));
+		memcpy(&log_size, (const char *)cmd + logs[i].log + sizeof(word), sizeof(log_size));
+		if (word && log_size && memchr((const char *)(uintptr_t)word, 0, log_size) &&
+		    has_address((const char *)(uintptr_t)word)) {
+			fprintf(stderr, "# call %#lx: an address is in its log: %s\n", nr, (const char *)(uintptr_t)word);
+			exit(1);
+		}
+	}
+}
