@@ -41,6 +41,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "files.h"
+
 #define NEWROOT		"/newroot"
 #define SHARES_MAX	64
 
@@ -60,20 +62,6 @@ static double now(void)
 static void nap(int ms)
 {
 	poll(NULL, 0, ms);
-}
-
-static void write_all(int fd, const char *buf, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, buf, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return;
-		buf += n;
-		len -= n;
-	}
 }
 
 __attribute__((format(printf, 1, 2)))
@@ -102,106 +90,6 @@ static void leave(void)
 }
 
 #define fail(...)	do { tell("fail " __VA_ARGS__); leave(); } while (0)
-
-/* files */
-
-static char *slurp(const char *path, size_t *len_ret)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t len = 0, size = 4096;
-	char *buf;
-	ssize_t n;
-
-	if (fd < 0)
-		return NULL;
-	buf = malloc(size + 1);
-	while (buf && (n = read(fd, buf + len, size - len)) > 0) {
-		len += n;
-		if (len == size) {
-			size *= 2;
-			buf = realloc(buf, size + 1);
-		}
-	}
-	close(fd);
-	if (!buf)
-		return NULL;
-	buf[len] = 0;
-	if (len_ret)
-		*len_ret = len;
-	return buf;
-}
-
-static void mkdirs(const char *path)
-{
-	char buf[PATH_MAX];
-	char *p;
-
-	snprintf(buf, sizeof(buf), "%s", path);
-	for (p = buf + 1; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = 0;
-		mkdir(buf, 0755);
-		*p = '/';
-	}
-	mkdir(buf, 0755);
-}
-
-static int copy_file(const char *from, const char *to, mode_t mode)
-{
-	char buf[65536];
-	int in, out;
-	ssize_t n;
-
-	in = open(from, O_RDONLY | O_CLOEXEC);
-	if (in < 0)
-		return -errno;
-	out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-	if (out < 0) {
-		close(in);
-		return -errno;
-	}
-	while ((n = read(in, buf, sizeof(buf))) > 0)
-		write_all(out, buf, n);
-	close(in);
-	close(out);
-	return n < 0 ? -EIO : 0;
-}
-
-static void copy_tree(const char *from, const char *to)
-{
-	struct dirent *d;
-	DIR *dir;
-
-	mkdir(to, 0755);
-	dir = opendir(from);
-	while (dir && (d = readdir(dir))) {
-		char src[PATH_MAX], dst[PATH_MAX], link[PATH_MAX];
-		struct stat st;
-		ssize_t len;
-
-		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
-			continue;
-		snprintf(src, sizeof(src), "%s/%s", from, d->d_name);
-		snprintf(dst, sizeof(dst), "%s/%s", to, d->d_name);
-		if (lstat(src, &st))
-			continue;
-		if (S_ISDIR(st.st_mode)) {
-			copy_tree(src, dst);
-		} else if (S_ISLNK(st.st_mode)) {
-			len = readlink(src, link, sizeof(link) - 1);
-			if (len < 0)
-				continue;
-			link[len] = 0;
-			if (symlink(link, dst) && errno != EEXIST)
-				fail("symlink %s: %m", dst);
-		} else if (copy_file(src, dst, st.st_mode & 07777)) {
-			fail("copy to %s: %m", dst);
-		}
-	}
-	if (dir)
-		closedir(dir);
-}
 
 /* start: modules, ports, mounts */
 
@@ -617,7 +505,9 @@ int main(void)
 	if (!strcmp(root, "minimal")) {
 		if (mount("tmpfs", NEWROOT, "tmpfs", 0, "mode=755"))
 			fail("tmpfs: %m");
-		copy_tree("/minimal", NEWROOT);
+		ret = copy_tree("/minimal", NEWROOT);
+		if (ret)
+			fail("copy to %s: %s", NEWROOT, strerror(-ret));
 	} else {
 		double deadline = now() + 30;
 
@@ -642,7 +532,9 @@ int main(void)
 		fail("/run: %m");
 	mkdirs(NEWROOT "/run/crk");
 	have_crk = !copy_file("/crk/crk.ko", NEWROOT "/run/crk/crk.ko", 0644);
-	copy_tree("/crk/bin", NEWROOT "/run/crk/bin");
+	ret = copy_tree("/crk/bin", NEWROOT "/run/crk/bin");
+	if (ret)
+		fail("copy to %s: %s", NEWROOT "/run/crk/bin", strerror(-ret));
 	umount2("/proc", MNT_DETACH);
 	umount2("/sys", MNT_DETACH);
 	umount2("/dev", MNT_DETACH);

@@ -294,29 +294,30 @@ need_kernel()
 
 # --- the guest's own tools ---------------------------------------------------
 
-# make_tool NAME OUT [CROSS]
+# make_tool OUT CROSS FILE.c...
 make_tool()
 {
-	local name=$1 out=$2 cross=${3-}
+	local out=$1 cross=$2
+	shift 2
 
 	[ ! -e "$out" ] || return 0
 	mkdir -p "${out%/*}"
-	quietly "build of $name.c" "${cross}gcc" -static -Os -Wall -o "$out.new" "$CRK_VM/$name.c" || return
+	quietly "build of ${1##*/}" "${cross}gcc" -static -Os -Wall -o "$out.new" "$@" || return
 	mv "$out.new" "$out"
 }
 
 # need_init ARCH: sets INIT, the static PID 1
 need_init()
 {
-	INIT=$CRK_CACHE/tools/init-$1-$(sha1sum <"$CRK_VM/init.c" | cut -c1-10)
-	[ -e "$INIT" ] || with_lock "init-$1" make_tool init "$INIT" "$VM_CROSS"
+	INIT=$CRK_CACHE/tools/init-$1-$(cat "$CRK_VM"/{init.c,files.c,files.h} | sha1sum | cut -c1-10)
+	[ -e "$INIT" ] || with_lock "init-$1" make_tool "$INIT" "$VM_CROSS" "$CRK_VM"/{init,files}.c
 }
 
 # need_tsc: sets TSC, the program that tells how fast this machine's time stamp counter is
 need_tsc()
 {
 	TSC=$CRK_CACHE/tools/tsc-$(sha1sum <"$CRK_VM/tsc.c" | cut -c1-10)
-	[ -e "$TSC" ] || with_lock tsc make_tool tsc "$TSC"
+	[ -e "$TSC" ] || with_lock tsc make_tool "$TSC" "" "$CRK_VM/tsc.c"
 }
 
 make_busybox()
