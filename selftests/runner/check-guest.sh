@@ -51,6 +51,35 @@ guest -- sh -c 'echo c >/proc/sysrq-trigger'
 check "a panic is 125" status_is 125
 check "a panic's log is shown" says err 'Kernel panic'
 
+# an emulated CPU that goes wrong: what such a kernel says, told by a stand-in for QEMU at its first start, and by a command
+cat >"$tmp/says" <<-'END'
+	[    2.716060] Oops: int3: 0000 [#1] SMP NOPTI
+	[    2.717523] Code: 0f 1f 84 00 00 00 00 00 90 90 f3 0f 1e fa 48 83 ec 18 66 <90> e8 a1 80 ec ff 48 03 05 3a
+END
+mkdir "$tmp/bin"
+cat >"$tmp/bin/qemu-system-x86_64" <<-'END'
+	#!/bin/bash
+	here=${0%/*}
+	PATH=${PATH#"$here:"}
+	[ ! -e "$here/told" ] || exec qemu-system-x86_64 "$@"
+	touch "$here/told"
+	console=$(printf '%s\n' "$@" | sed -n 's/^file,id=console,path=//p')
+	cat "$here/../says" >"$console"
+END
+chmod +x "$tmp/bin/qemu-system-x86_64"
+PATH=$tmp/bin:$PATH guest -- echo started
+check "a boot that fails by a fault of QEMU's is tried again" says out '^started$'
+check "and that is said" says err "by a fault of QEMU's, before the command began"
+sed 's/66 <90>/cc <90>/' "$tmp/says" >"$tmp/own"
+mv "$tmp/own" "$tmp/says"
+rm "$tmp/bin/told"
+PATH=$tmp/bin:$PATH guest -- echo started
+check "one that fails by a breakpoint of its own is not" status_is 125
+# shellcheck disable=SC2016	# for the guest's shell
+guest -- sh -c 'echo "Oops: int3: 0000 [#1] SMP NOPTI" >/dev/kmsg; echo "Code: 18 66 <90> e8" >/dev/kmsg'
+check "a command whose guest fails by such a fault: 125" status_is 125
+check "and it is said whose fault" says err "no longer there: a fault of QEMU's"
+
 guest -- sh -c 'echo "exit 0" >/dev/ttyS0; echo end >/dev/console; kill -9 $$'
 check "the console can't fake a status" status_is 137
 
