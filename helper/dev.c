@@ -57,8 +57,15 @@ int crk_dev_open(int *ret)
 				usleep(10000);
 		}
 	}
-	if (fd < 0)
-		return crk_err(-errno, "cannot open %s", CRK_DEVICE);
+	if (fd < 0) {
+		err = -errno;
+		crk_err(err, "cannot open %s", CRK_DEVICE);
+		if (err == -EPERM)
+			crk_hint("it takes CAP_CHECKPOINT_RESTORE, which root has");
+		else if (err == -EACCES)
+			crk_hint("it is root's: be root, or have root give you a right to it and CAP_CHECKPOINT_RESTORE");
+		return err;
+	}
 	*ret = fd;
 	return 0;
 }

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
@@ -55,12 +56,18 @@ static int probe_device(const struct probe_ctx *ctx, char *why, size_t size)
 	return ctx->dev >= 0;
 }
 
-static int probe_root(const struct probe_ctx *ctx, char *why, size_t size)
+static int probe_capability(const struct probe_ctx *ctx, char *why, size_t size)
 {
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+	unsigned int cap = CAP_CHECKPOINT_RESTORE;
+	bool has;
+
 	(void)ctx;
+	has = !syscall(SYS_capget, &head, data) && data[cap / 32].effective & (1U << cap % 32);
 	if (geteuid())
-		snprintf(why, size, "effective uid is %u", geteuid());
-	return geteuid() == 0;
+		snprintf(why, size, "effective uid is %u%s", geteuid(), has ? ": processes of this user" : "");
+	return has;
 }
 
 static int probe_cgroup2(const struct probe_ctx *ctx, char *why, size_t size)
@@ -190,7 +197,7 @@ static int probe_pagemap(const struct probe_ctx *ctx, char *why, size_t size)
 }
 
 static const struct probe probes[] = {
-	{ "root", true, probe_root, "nothing: run as root" },
+	{ "CAP_CHECKPOINT_RESTORE", true, probe_capability, "nothing: run as root, or with this capability" },
 	{ "/dev/crk", true, probe_device, "nothing: load crk.ko" },
 	{ "cgroup v2", true, probe_cgroup2, "nothing: mount -t cgroup2 none /sys/fs/cgroup" },
 	{ "chosen pids", true, probe_set_tid, "restore: needs Linux 5.5 and CAP_CHECKPOINT_RESTORE" },
@@ -210,9 +217,9 @@ static void print_row(const struct probe *p, int ok, const char *why, bool json,
 		printf("    { \"name\": \"%s\", \"ok\": %s, \"needed\": %s, \"detail\": \"%s\" }%s\n", p->name,
 		       ok ? "true" : "false", p->needed ? "true" : "false", why, last ? "" : ",");
 	else if (ok)
-		printf("  ok       %-20s %s\n", p->name, why);
+		printf("  ok       %-22s %s\n", p->name, why);
 	else
-		printf("  %s  %-20s %s%swithout it: %s\n", p->needed ? "MISSING" : "missing", p->name, why,
+		printf("  %s  %-22s %s%swithout it: %s\n", p->needed ? "MISSING" : "missing", p->name, why,
 		       *why ? "; " : "", p->without);
 }
 

@@ -87,8 +87,10 @@ static int creds_dump(struct crk_dump *d, struct crk_dproc *p, CrkTaskEntry *te,
 /* what a helper process has; the same in all of them, so it is asked once, by the coordinator, before any is made */
 static struct {
 	uint64_t bset;
-	uint64_t permitted, effective, inheritable;
+	uint64_t permitted, effective, inheritable, ambient;
 	uint32_t securebits;
+	uid_t uid, euid, suid, fsuid;
+	gid_t gid, egid, sgid, fsgid;
 	uint32_t groups[256];
 	int nr_groups;			/* -1: more than fit */
 } own;
@@ -124,11 +126,36 @@ static int own_get(void)
 
 	for (cap = 0; cap < 64 && (has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0)) >= 0; cap++)
 		own.bset |= (uint64_t)has << cap;
+	for (cap = 0; cap < 64 && (has = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0)) >= 0; cap++)
+		own.ambient |= (uint64_t)has << cap;
 	own.securebits = prctl(PR_GET_SECUREBITS);
+	if (getresuid(&own.uid, &own.euid, &own.suid) || getresgid(&own.gid, &own.egid, &own.sgid))
+		return -errno;
+	own.fsuid = syscall(SYS_SETFSUID, -1);
+	own.fsgid = syscall(SYS_SETFSGID, -1);
 	own.nr_groups = getgroups(ARRAY_SIZE(groups), groups);
 	for (i = 0; i < own.nr_groups; i++)
 		own.groups[i] = groups[i];
 	return caps_get(&own.permitted, &own.effective, &own.inheritable);
+}
+
+static bool is_own(const struct crk_rec_creds *rec)
+{
+	return rec->uid == own.uid && rec->euid == own.euid && rec->suid == own.suid && rec->fsuid == own.fsuid &&
+	       rec->gid == own.gid && rec->egid == own.egid && rec->sgid == own.sgid && rec->fsgid == own.fsgid &&
+	       rec->securebits == own.securebits && rec->cap_bset == own.bset &&
+	       rec->cap_permitted == own.permitted && rec->cap_effective == own.effective &&
+	       rec->cap_inheritable == own.inheritable && rec->cap_ambient == own.ambient &&
+	       (int)rec->nr_groups == own.nr_groups &&
+	       !memcmp(rec->groups, own.groups, rec->nr_groups * sizeof(*rec->groups));
+}
+
+/* others than one's own take these, whatever it is that differs */
+static bool may_set(void)
+{
+	uint64_t needed = 1ULL << CAP_SETUID | 1ULL << CAP_SETGID | 1ULL << CAP_SETPCAP;
+
+	return (own.effective & needed) == needed;
 }
 
 /* capabilities that this process hasn't can't be given to anybody */
@@ -147,8 +174,14 @@ static int creds_check(struct crk_rst *r, const struct crk_rproc *p)
 			return crk_fail(-EBADMSG, TASK_FMT ": the images have no credentials of it", p->pid, crk_rproc_comm(p),
 					p->threads[i].tid);
 		lacks = rec->cap_permitted & ~own.permitted;
-		if (!lacks)
+		if (!lacks && (is_own(rec) || may_set()))
 			continue;
+		if (!lacks) {
+			crk_fail(-EPERM, TASK_FMT ": had other credentials (uid %u) than crkhelper has (uid %u)", p->pid,
+				 crk_rproc_comm(p), p->threads[i].tid, rec->uid, own.uid);
+			crk_hint("run crkhelper restore as that user, in the same groups and with the same capabilities, or as root");
+			return -EPERM;
+		}
 		crk_fail(-EPERM, TASK_FMT ": had capability %d, which crkhelper itself hasn't", p->pid, crk_rproc_comm(p),
 			 p->threads[i].tid, __builtin_ctzll(lacks));
 		crk_hint("run crkhelper restore with all capabilities");
@@ -201,16 +234,6 @@ static int ambient_set(uint64_t ambient)
 	return 0;
 }
 
-static bool is_own(const struct crk_rec_creds *rec)
-{
-	return !rec->uid && !rec->euid && !rec->suid && !rec->fsuid && !rec->gid && !rec->egid && !rec->sgid &&
-	       !rec->fsgid && rec->securebits == own.securebits && rec->cap_bset == own.bset &&
-	       rec->cap_permitted == own.permitted && rec->cap_effective == own.effective &&
-	       rec->cap_inheritable == own.inheritable && !rec->cap_ambient &&
-	       (int)rec->nr_groups == own.nr_groups &&
-	       !memcmp(rec->groups, own.groups, rec->nr_groups * sizeof(*rec->groups));
-}
-
 static int creds_restore_thread(struct crk_rst *r, struct crk_rproc *p, struct crk_rthread *t)
 {
 	const struct crk_rec_creds *rec = rthread_rec(t, CRK_REC_CREDS, NULL);
@@ -218,7 +241,7 @@ static int creds_restore_thread(struct crk_rst *r, struct crk_rproc *p, struct c
 	int ret = 0;
 
 	(void)r;
-	if (!is_own(rec) || geteuid() || getegid()) {
+	if (!is_own(rec)) {
 		what = "groups";
 		ret = groups_set(rec);
 		/* capabilities survive the change of ids; what is inheritable may be raised while the bounding set allows */

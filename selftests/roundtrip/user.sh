@@ -28,7 +28,7 @@ as_user()
 user_crk() { as_user checkpoint_restore timeout 30 crkhelper "$@" >log 2>&1 </dev/null; }
 
 echo "TAP version 13"
-echo "1..6"
+echo "1..8"
 
 mkdir $groups/user $groups/user/shell
 chown -R $uid $groups/user
@@ -36,7 +36,7 @@ chmod 666 /dev/crk
 mkdir mine
 chown $uid mine
 
-as_user checkpoint_restore setsid crkhelper run -g user/job -- "$here/payload/counter" "$PWD/mine/count" 4 >/dev/null 2>log </dev/null &
+as_user checkpoint_restore setsid crkhelper run -g user/job -- "$here/payload/counter" "$PWD/mine/count" 4 >/dev/null 2>&1 </dev/null &
 for _ in $(seq 200); do [ ! -s mine/count ] || break; sleep 0.02; done
 ln -s mine/count count.user
 read -r _ _ pid <count.user && pid=$((10#$pid)) && job_runs user && [ "$(stat -c %u "/proc/$pid")" = $uid ]
@@ -52,12 +52,25 @@ user_crk restore -D mine/images -d && job_runs user && grep -q "^Uid:	$uid	$uid	
 	grep -q "^CapEff:	0*10000000000$" "/proc/$pid/status"
 result $? "restored, with his ids and capability"
 
+mkdir $groups/other
+(
+	echo "$BASHPID" >$groups/other/cgroup.procs
+	exec setpriv --reuid=1001 --regid=1001 --clear-groups --inh-caps=-all --ambient-caps=-all --bounding-set=-all sleep 1000
+) >/dev/null 2>&1 </dev/null &
+other=$!
+until [[ "$(tr '\0' ' ' <"/proc/$other/cmdline")" = sleep* ]]; do sleep 0.02; done
+crkhelper dump -g other -D mine/others >log 2>&1 </dev/null && chown -R $uid mine/others
+wait $other 2>/dev/null
+user_crk restore -D mine/others -g user/others -d
+[ $? = 1 ] && grep -q "pid $other .*: had other credentials (uid 1001) than crkhelper has (uid $uid)" log && [ ! -e "/proc/$other" ]
+result $? "what was another user's is not restored by him"
+
 mkdir $groups/user/root
 chown -R $uid $groups/user/root
 sleep 1000 &
 echo $! >$groups/user/root/cgroup.procs
 as_user checkpoint_restore timeout 30 crkhelper dump -g user/root -D mine/root -R >log 2>&1 </dev/null
-[ $? = 1 ] && grep -q "pid $! " log && [ ! -e mine/root ] && ! grep -q 'frozen 1' $groups/user/root/cgroup.events
+[ $? = 1 ] && grep -q "task $! .*: no ptrace access" log && [ ! -e mine/root ] && ! grep -q 'frozen 1' $groups/user/root/cgroup.events
 result $? "a process of root's is refused"
 kill $!
 wait $! 2>/dev/null
@@ -66,8 +79,12 @@ as_user '' timeout 30 crkhelper dump -g user/job -D mine/without -R >log 2>&1 </
 [ $? = 1 ] && grep -q "CAP_CHECKPOINT_RESTORE" log && [ ! -e mine/without ] && job_runs user
 result $? "without the capability nothing is done"
 
-echo 1 >$groups/user/cgroup.kill
 chmod 600 /dev/crk
+user_crk dump -g user/job -D mine/without -R
+[ $? = 1 ] && grep -q "it is root's" log && [ ! -e mine/without ] && job_runs user
+result $? "nor without a right to the device"
+
+echo 1 >$groups/user/cgroup.kill
 job_gone user/job
 rmdir $groups/user/* $groups/user 2>/dev/null
 exit "$failed"
