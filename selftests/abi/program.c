@@ -26,6 +26,7 @@
 #include <kselftest_harness.h>
 
 #include "child.h"
+#include "leak.h"
 
 /* exit_group(*(int *)DATA) */
 PIECE(code_data, "mov 0x20000000, %edi; mov $231, %eax; syscall");
@@ -309,7 +310,8 @@ TEST_F(crk, refuses_half_a_page)
 TEST_F(crk, refuses_addresses_beyond_the_end)
 {
 	PLAN_CODE(code_exit);
-	op_add(&self->c.plan, CRK_OP_PROTECT, 0xffff888000000000, PAGE);
+	leak_own = 0xffff888000000000;
+	op_add(&self->c.plan, CRK_OP_PROTECT, leak_own, PAGE);
 	REFUSED(EINVAL, 4, "beyond the address space");
 }
 

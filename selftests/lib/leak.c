@@ -5,9 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "crk.h"
 #include "leak.h"
+
+uint64_t leak_own;
 
 /* calls that have a log: where its address is; its length follows */
 static const struct {
@@ -44,15 +48,26 @@ static bool has_address(const char *text)
 
 	for (; *text; text += len ?: 1) {
 		len = strspn(text, "0123456789abcdef");
-		if (len >= 16)
+		if (len >= 16 && strtoull(text, NULL, 16) != leak_own)
 			return true;
 	}
 	return false;
 }
 
+/* tests give away pointers to nowhere */
+static bool log_get(uint64_t from, uint32_t size, char *text, size_t room)
+{
+	struct iovec local = { text, size < room ? size : room - 1 }, remote = { (void *)(uintptr_t)from, local.iov_len };
+	ssize_t n = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
 void must_not_leak(unsigned long nr, const void *cmd, int err)
 {
 	uint32_t size, log_size, at;
+	char text[16384];
 	uint64_t word;
 	size_t i;
 
@@ -73,9 +88,8 @@ void must_not_leak(unsigned long nr, const void *cmd, int err)
 			continue;
 		memcpy(&word, (const char *)cmd + logs[i].log, sizeof(word));
 		memcpy(&log_size, (const char *)cmd + logs[i].log + sizeof(word), sizeof(log_size));
-		if (word && log_size && memchr((const char *)(uintptr_t)word, 0, log_size) &&
-		    has_address((const char *)(uintptr_t)word)) {
-			fprintf(stderr, "# call %#lx: an address is in its log: %s\n", nr, (const char *)(uintptr_t)word);
+		if (log_get(word, log_size, text, sizeof(text)) && has_address(text)) {
+			fprintf(stderr, "# call %#lx: an address is in its log: %s\n", nr, text);
 			exit(1);
 		}
 	}
