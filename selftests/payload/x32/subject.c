@@ -291,6 +291,14 @@ static long long in_user_mode(struct thread *t)
 	return bad;
 }
 
+/* where pointers can reach */
+static long long in_mmap(struct thread *t)
+{
+	long long at = call6(MMAP, 0, 4096, 1, 0x22 /* private, anonymous */, -1, 0);
+
+	return at > 0 && at < 1LL << 32 ? 0 : at;
+}
+
 /* ends with a lock that it holds */
 static volatile uint32_t robust_lock;
 static uint32_t robust_entry, robust_head[3];	/* as 32-bit pointers: next; offset, pending */
@@ -389,6 +397,16 @@ static void part_threads(void)
 	MUST_EQ(CALL4(WAIT4, child, PTR(&status), 0, 0), child);
 	MUST_EQ(status, 6 << 8);
 	MUST_EQ(shared->seen, 7);
+
+	/* made after the restore */
+	threads[T_NANOSLEEP].begun = 0;
+	start(&threads[T_NANOSLEEP], in_mmap);
+	end(&threads[T_NANOSLEEP], 0, "memory of a new thread");
+	child = CALL2(CLONE, 17, 0);
+	if (!child)
+		CALL1(EXIT_GROUP, in_mmap(0) != 0);
+	MUST_EQ(CALL4(WAIT4, child, PTR(&status), 0, 0), child);
+	MUST_EQ(status, 0);
 }
 
 /* ---- signals and timers ---- */
@@ -543,7 +561,7 @@ static int read_maps(char *text, int room)
 static void part_memory(void)
 {
 	static char before[16384], after[16384];
-	long long at, top;
+	long long top;
 	int i;
 
 	top = CALL1(BRK, 0);
@@ -555,7 +573,8 @@ static void part_memory(void)
 	MUST_EQ(CALL1(BRK, 0), top + 8192);
 	/* neighbours that differ are not merged */
 	for (i = 0; i < 10000; i++) {
-		at = call6(MMAP, 0, 4096, i % 2, 0x22 /* private, anonymous */, -1, 0);
+		long long at = call6(MMAP, 0, 4096, i % 2, 0x22, -1, 0);
+
 		MUST(at > 0 && at < 1LL << 32);
 	}
 	/* the core dump is its parent's to look at */
