@@ -37,9 +37,9 @@ static int vdso_unmap(const struct crk_rec_mm *rec)
 
 static u32 vdso_kind(const struct crk_rec_mm *rec)
 {
-	if (rec->flags & CRK_MM_COMPAT)
+	if (rec->flags & CRK_MM_VDSO_COMPAT)
 		return CRK_VDSO_COMPAT;
-	return rec->flags & CRK_MM_X32 ? CRK_VDSO_X32 : CRK_VDSO_NATIVE;
+	return rec->flags & CRK_MM_VDSO_X32 ? CRK_VDSO_X32 : CRK_VDSO_NATIVE;
 }
 
 static int text_copy(struct crk_vdso *cmd, unsigned long vdso)

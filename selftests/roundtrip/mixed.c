@@ -7,6 +7,7 @@
  */
 #include <asm/ldt.h>
 #include <asm/prctl.h>
+#include <elf.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -249,6 +250,62 @@ ROUNDTRIP(tls_entry_and_robust_list)
 	MUST_EQ(d->limit, 0xfff);
 	__asm__ volatile ("mov %1, %%es; mov %%es, %0" : "=r" (got) : "r" (d->entry_number << 3 | 3));
 	MUST_EQ(got, d->entry_number << 3 | 3);
+}
+
+/* ---- the vDSO of 32-bit programs in a 64-bit one ---- */
+
+#ifndef ARCH_MAP_VDSO_32
+#define ARCH_MAP_VDSO_32	0x2002
+#endif
+
+/* finds it, and unmaps it with its data if asked to; from here on the C library has no clock */
+static char *vdso_find(size_t *len, bool unmap)
+{
+	char *text = file_text("/proc/self/maps"), *line, *save = NULL, *code = NULL;
+	unsigned long start, end;
+
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (!strstr(line, "[vvar") && !strstr(line, "[vdso]"))
+			continue;
+		MUST_EQ(sscanf(line, "%lx-%lx", &start, &end), 2);
+		*len = end - start;
+		code = (char *)start;
+		if (unmap)
+			MUST(!munmap(code, *len));
+	}
+	free(text);
+	return code;
+}
+
+/* up to there: mappings above come and go with what is allocated */
+static char *maps_to_vdso(void)
+{
+	char *text = file_text("/proc/self/maps"), *at = strstr(text, "[vdso]");
+
+	MUST(at);
+	*at = '\0';
+	return text;
+}
+
+/* as CRIU leaves 32-bit programs that it has restored, too */
+ROUNDTRIP(vdso_of_32_bit)
+{
+	char *room = mmap(NULL, 1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	char *code, *copy, *maps, *after;
+	size_t len;
+
+	MUST(room != MAP_FAILED && !munmap(room, 1 << 20));
+	vdso_find(&len, true);
+	MUST(syscall(SYS_arch_prctl, ARCH_MAP_VDSO_32, room) > 0);
+	code = vdso_find(&len, false);
+	MUST(code && !memcmp(code, ELFMAG, SELFMAG) && code[EI_CLASS] == ELFCLASS32);
+	copy = malloc(len);
+	MUST(copy && memcpy(copy, code, len));
+	maps = maps_to_vdso();
+	checkpoint_here();
+	after = maps_to_vdso();
+	MUST_STR(after, maps);
+	MUST(!memcmp(copy, code, len));
 }
 
 /* ---- trees ---- */
