@@ -295,6 +295,22 @@ static uint32_t thread_abis(const struct crk_info *info, const struct crk_rec_ta
 	       (t->syscall_abi < 32 ? 1U << t->syscall_abi : 0);
 }
 
+/* the ABIs of a process's signal handlers, which return by a system call of the kind that installed them */
+static uint32_t handler_abis(const struct crk_rproc *p)
+{
+	const struct crk_rthread *t = p->threads;
+	const struct crk_rec_actions *rec = crk_rec_find(t->recs, t->recs_len, CRK_REC_ACTIONS, NULL);
+	uint32_t i, abis = 0;
+
+	_Static_assert(CRK_ACTION_COMPAT == CRK_ABI_COMPAT && CRK_ACTION_X32 == CRK_ABI_X32, "the same numbers");
+	if (!rec || rec->rec.size < sizeof(*rec) || rec->nr > (rec->rec.size - sizeof(*rec)) / sizeof(rec->actions[0]))
+		return 0;
+	for (i = 0; i < rec->nr; i++)
+		if (rec->actions[i].handler > (uintptr_t)SIG_IGN && rec->actions[i].abi < 32)
+			abis |= 1U << rec->actions[i].abi;
+	return abis;
+}
+
 /* what @info's kernel lacks for a thread, as words; the ABIs it needs are added to @abis */
 static const char *thread_lacks(const struct crk_info *info, const struct crk_rec_task *head,
 				const struct crk_rec_thread *t, const struct crk_rec_mm *mm, uint32_t *abis)
@@ -373,10 +389,11 @@ static int check_kernel(struct crk_rst *r)
 		return crk_fail(-EOPNOTSUPP, "the images are of %u-byte pages, this kernel has %u", inv->page_size,
 				info.out_page_size);
 	for (p = r->procs; p < r->procs + r->nr_procs && !ret; p++) {
-		uint32_t abis = 0;
+		uint32_t abis;
 
 		if (p->zombie)
 			continue;
+		abis = handler_abis(p);
 		ret = check_threads(p, &info, &abis) ?: check_abis(p, abis & ~known);
 		known |= abis;
 	}

@@ -37,9 +37,9 @@ static int vdso_unmap(const struct crk_rec_mm *rec)
 
 static u32 vdso_kind(const struct crk_rec_mm *rec)
 {
-	if (rec->flags & CRK_MM_COMPAT)
+	if (rec->flags & CRK_MM_VDSO_COMPAT)
 		return CRK_VDSO_COMPAT;
-	return rec->flags & CRK_MM_X32 ? CRK_VDSO_X32 : CRK_VDSO_NATIVE;
+	return rec->flags & CRK_MM_VDSO_X32 ? CRK_VDSO_X32 : CRK_VDSO_NATIVE;
 }
 
 static int text_copy(struct crk_vdso *cmd, unsigned long vdso)
@@ -57,15 +57,11 @@ static int text_copy(struct crk_vdso *cmd, unsigned long vdso)
 	return 0;
 }
 
-static int vdso_look(struct crk_vdso *cmd)
+static int vdso_look(struct crk_vdso *cmd, unsigned long addr)
 {
-	unsigned long addr, vdso;
+	unsigned long vdso;
 	long len;
 
-	addr = vm_mmap(NULL, 0, ROOM, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, 0);
-	if (IS_ERR_VALUE(addr))
-		return addr;
-	vm_munmap(addr, ROOM);
 	len = crk_arch.map_vdso(cmd->kind, addr, 0, &vdso);
 	if (len < 0)
 		return len;
@@ -77,7 +73,7 @@ static int vdso_look(struct crk_vdso *cmd)
 int crk_vdso(struct crk_vdso *cmd)
 {
 	struct crk_rec_mm *own __free(kfree) = NULL, *other __free(kfree) = NULL;
-	unsigned long vdso;
+	unsigned long addr, vdso;
 	long len = 0;
 	int ret;
 
@@ -89,11 +85,16 @@ int crk_vdso(struct crk_vdso *cmd)
 	other = kmalloc(sizeof(*other), GFP_KERNEL_ACCOUNT);
 	if (!own || !other)
 		return -ENOMEM;
+	/* before the caller's own is gone: without room it might not come back, on ARM it goes by another place */
+	addr = vm_mmap(NULL, 0, ROOM, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	if (IS_ERR_VALUE(addr))
+		return addr;
 	vdso_find(own);
 	ret = vdso_unmap(own);
+	vm_munmap(addr, ROOM);
 	if (ret)
 		return ret;
-	ret = vdso_look(cmd);
+	ret = vdso_look(cmd, addr);
 	vdso_find(other);
 	vdso_unmap(other);
 	if (own->vdso)

@@ -493,6 +493,9 @@ struct crk_rec_creds {
 #define CRK_MM_BOTTOM_UP	(1U << 16)	/* mmap looks upwards from @mmap_legacy_base: ADDR_COMPAT_LAYOUT, … */
 #define CRK_MM_TAGGED_ADDR	(1U << 17)	/* pointers may have tags: arch_prctl(ARCH_ENABLE_TAGGED_ADDR) */
 #define CRK_MM_PKEYS		(1U << 18)	/* has protection keys of its own: pkey_alloc() */
+/* of which kind its vDSO is, which a program may choose: arch_prctl(ARCH_MAP_VDSO_*); neither: the native one */
+#define CRK_MM_VDSO_COMPAT	(1U << 19)
+#define CRK_MM_VDSO_X32		(1U << 20)
 
 /**
  * struct crk_rec_mm - CRK_REC_MM: an address space without its mappings

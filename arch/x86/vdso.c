@@ -3,6 +3,7 @@
  * x86: where the vDSO of a process is, where the kernel keeps what in its data, and mapping one.  What a restore does
  * with that is the helper's affair, see README.
  */
+#include <linux/elf.h>
 #include <linux/errno.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
@@ -72,6 +73,16 @@ struct page *crk_x86_vdso_page(struct mm_struct *mm, unsigned long addr)
 	return image && off < image->size && vdso_vma(mm) ? virt_to_page(image->data + off) : NULL;
 }
 
+/* the beginning is the same in both classes of ELF files */
+static u32 vdso_flags(const struct vdso_image *image)
+{
+	const struct elf32_hdr *head = image->data;
+
+	if (head->e_machine == EM_386)
+		return CRK_MM_VDSO_COMPAT;
+	return head->e_ident[EI_CLASS] == ELFCLASS32 ? CRK_MM_VDSO_X32 : 0;
+}
+
 /* the data of the vDSO lies right before it, in one to three mappings */
 void crk_x86_get_vdso(struct mm_struct *mm, struct crk_rec_mm *rec)
 {
@@ -81,6 +92,7 @@ void crk_x86_get_vdso(struct mm_struct *mm, struct crk_rec_mm *rec)
 	if (!vma)
 		return;
 	start = vma->vm_start;
+	rec->flags |= vdso_flags(mm->context.vdso_image);
 	rec->vdso = start;
 	end = vma->vm_end;
 	while (start) {

@@ -97,9 +97,9 @@ static int save(struct crk_dump *d, const struct crk_dproc *p, const uint8_t *te
 
 static int kind_of(const struct crk_rec_mm *mm)
 {
-	if (mm && mm->flags & CRK_MM_COMPAT)
+	if (mm && mm->flags & CRK_MM_VDSO_COMPAT)
 		return CRK_VDSO_COMPAT;
-	return mm && mm->flags & CRK_MM_X32 ? CRK_VDSO_X32 : CRK_VDSO_NATIVE;
+	return mm && mm->flags & CRK_MM_VDSO_X32 ? CRK_VDSO_X32 : CRK_VDSO_NATIVE;
 }
 
 /* a kernel has one of each kind: what this process has need not be read, which would make pages of the target present */

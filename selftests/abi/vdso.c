@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * CRK_IOC_VDSO: this kernel's vDSO of every kind, and the caller's own is there afterwards as before.
+ * CRK_IOC_VDSO: this kernel's vDSO of every kind, and the caller's own is there afterwards as before, even if there was
+ * no room for another (requirement 3.6).
  */
 #include <elf.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,6 +107,45 @@ TEST_F(dev, every_kind)
 	EXPECT_EQ(EBUSY, device_call(self->fd, CRK_IOC_VDSO, &cmd));
 	pthread_mutex_unlock(&mutex);
 	pthread_join(thread, NULL);
+}
+
+static size_t maps_read(char *text, size_t size)
+{
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = read(fd, text + len, size - len - 1)) > 0)
+		len += n;
+	close(fd);
+	text[len] = '\0';
+	return len;
+}
+
+static void fill_address_space(void)
+{
+	size_t size;
+
+	for (size = SIZE_MAX / 2 + 1; size >= 4096; size /= 2)
+		while (mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED)
+			;
+}
+
+TEST_F(dev, no_room)
+{
+	static char before[1 << 20], after[1 << 20];
+	CMD(crk_vdso, cmd);
+	__u32 kind;
+
+	fill_address_space();
+	ASSERT_LT(0, maps_read(before, sizeof(before)));
+	for (kind = 0; kind <= CRK_VDSO_X32; kind++) {
+		cmd.kind = kind;
+		EXPECT_EQ(ENOMEM, device_call(self->fd, CRK_IOC_VDSO, &cmd));
+		maps_read(after, sizeof(after));
+		EXPECT_STREQ(before, after);
+		EXPECT_LT(0, time(NULL));
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -3,8 +3,8 @@
 #
 # crk-test: rootfs=debian timeout=600
 #
-# Debuggers at work, dumped with what they debug (requirement 2.4), and what is debugged from outside.  What they debug is
-# of 32 bit in the i686 build; the debuggers are of 64.
+# Debuggers at work, dumped with what they debug (requirement 2.4), and what is debugged from outside, before a dump and
+# after a restore.  What they debug is of 32 bit in the i686 build, and must look so (requirement 3.8); the debuggers are of 64.
 
 # shellcheck disable=SC2016	# what gdb and a shell of the job expand
 
@@ -13,7 +13,7 @@ here=$(cd "${0%/*}/.." && pwd)
 . "$here/payload/job.sh"
 
 echo "TAP version 13"
-echo "1..7"
+echo "1..8"
 
 stepper=$here/payload/stepper
 export stepper
@@ -114,6 +114,28 @@ stop gdb
 gdb_at_step hbreak 'starti\nhbreak *step\ncontinue' 'has hardware breakpoints' \
 	"gdb goes on from a hardware breakpoint to the next"
 stop hbreak
+
+# ---- debuggers that come after a restore, on another kernel as it seems ----
+
+run late 'exec "$stepper" >out 2>&1'
+wait_for 'done 10' out && rm -rf img && crkhelper dump -g late -D img >log 2>&1 </dev/null &&
+	crkhelper restore -D img -d --fault vdso >log 2>&1 </dev/null
+bad=$?
+pid=$(cat /sys/fs/cgroup/late/cgroup.procs)
+strace -p "$pid" -o trace 2>err &
+strace=$!
+wait_for attached err && say in x && wait_for 'read(0, "x", 1) *= 1' trace || bad=1
+kill $strace
+wait $strace
+gdb -q -nx -batch -p "$pid" -ex 'printf "bits %d\n", 8 * sizeof($sp)' -ex backtrace >gdb.out 2>&1 </dev/null || bad=1
+grep -q "^bits $bits\$" gdb.out && grep -q '^#[0-9]* .* main ()' gdb.out || bad=1
+# where 32-bit programs sleep
+[ "$bits" = 64 ] || grep -q '^#0 .* __kernel_vsyscall ()' gdb.out || bad=1
+[ $bad = 0 ] || sed 's/^/# /' log err trace gdb.out
+say in yq
+wait_for 'got y' out || bad=1
+result $bad "debuggers that come later see its width, its calls and who called whom"
+stop late
 
 # ---- traced from outside ----
 

@@ -2,7 +2,7 @@
 /*
  * 32-bit programs on x86_64 kernels: after a restore nothing tells them from ones that exec has started.  Registers,
  * TLS entries, ways into the kernel, signal frames, where memory is mapped, core dumps, exec and fork.
- * Requirements 3.2, 3.3, 3.5, 3.7, 3.9, 4.3, 4.10, 4.15.
+ * Requirements 3.2, 3.3, 3.5, 3.7, 3.9, 4.3, 4.4, 4.10, 4.15.
  *
  * crk-test: abi=i686
  */

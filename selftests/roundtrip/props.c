@@ -12,6 +12,7 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "checkpoint.h"
@@ -88,9 +89,16 @@ ROUNDTRIP(thp_disable)
 
 ROUNDTRIP(persona)
 {
-	MUST(personality(ADDR_NO_RANDOMIZE | UNAME26) >= 0);
+	const int persona = PER_LINUX32 | ADDR_NO_RANDOMIZE | UNAME26;
+	struct utsname before, after;
+
+	MUST(personality(persona) >= 0 && !uname(&before));
 	checkpoint_here();
-	MUST_EQ(personality(0xffffffff), ADDR_NO_RANDOMIZE | UNAME26);
+	MUST_EQ(personality(0xffffffff), persona);
+	/* by which the kernel says that the machine has 32 bits, and that its release is an old one */
+	MUST(!uname(&after));
+	MUST_STR(after.machine, before.machine);
+	MUST_STR(after.release, before.release);
 }
 
 static sem_t begun;

@@ -17,6 +17,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -25,6 +26,7 @@
 #include <unistd.h>
 #include <unwind.h>
 
+#include "calls.h"
 #include "checkpoint.h"
 
 #define AS_FOREIGN	.restore_args = "--fault vdso"
@@ -397,6 +399,66 @@ ROUNDTRIP(asleep, AS_FOREIGN)
 	checkpoint_here();
 	MUST(!pthread_join(thread, NULL));
 }
+
+#ifndef __arm__	/* whose tables end at frames of handlers */
+static volatile int nr_unwound, stay;
+static volatile pid_t pauser_tids[2];
+
+static void on_wake(int signo)
+{
+	MUST(unwinds());
+	nr_unwound++;
+	while (stay)
+		nap();
+	MUST(unwinds());
+}
+
+static __attribute__((noinline)) void *pause_until_finished(void *arg)
+{
+	*(volatile pid_t *)arg = gettid();
+	while (!finished)
+		pause();
+	return arg;
+}
+
+static void wait_until_paused(int i)
+{
+	WAIT_FOR(pauser_tids[i] && is_blocked_in(getpid(), pauser_tids[i], SYS_pause));
+}
+
+/*
+ * From handlers through their frames and who was asleep: in 32 bit both lead through the vDSO, from which the kernel
+ * was called and to which the handler returns.  One handler runs at the dump, one begins afterwards.
+ */
+ROUNDTRIP(unwinding, AS_FOREIGN)
+{
+	pthread_t threads[2];
+	int i;
+
+	caller = (uintptr_t)pause_until_finished;
+	MUST(signal(SIGUSR1, on_wake) != SIG_ERR);
+	for (i = 0; i < 2; i++) {
+		MUST(!pthread_create(&threads[i], NULL, pause_until_finished, (void *)&pauser_tids[i]));
+		wait_until_paused(i);
+	}
+	stay = 1;
+	MUST(!pthread_kill(threads[0], SIGUSR1));
+	WAIT_FOR(nr_unwound == 1);
+	checkpoint_here();
+	stay = 0;
+	for (i = 0; i < 2; i++) {
+		wait_until_paused(i);
+		MUST(!pthread_kill(threads[i], SIGUSR1));
+		WAIT_FOR(nr_unwound == 2 + i);
+	}
+	for (i = 0; i < 2; i++) {
+		wait_until_paused(i);
+		finished = 1;
+		MUST(!pthread_kill(threads[i], SIGUSR1));
+		MUST(!pthread_join(threads[i], NULL));
+	}
+}
+#endif
 
 #ifdef __x86_64__
 #define FAR	(3UL << 30)		/* no jump leads so far */

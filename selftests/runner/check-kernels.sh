@@ -4,7 +4,8 @@
 # Tests, on the host, that what was dumped on one kernel goes on on another: programs that live in the vDSO, of 64 and 32
 # bit and x32, on all pairs of kernels.  Each kernel is booted twice: to dump all, and to restore the images of all.  Every
 # second of these uses a 32-bit crkhelper, so that images of one are restored by the other.
-# Requirements 3.3, 3.4, 4.13, 4.14.  Prints TAP.
+# Then: images of 32-bit and x32 programs on kernels that are booted without those are refused before anything is made.
+# Requirements 3.3, 3.4, 4.1, 4.9, 4.13, 4.14.  Prints TAP.
 #
 # usage: check-kernels.sh [KERNEL]...
 
@@ -40,6 +41,7 @@ build dynamic gcc -pthread "$payload/clocks.c"
 build x86_64 gcc -pthread -static "$payload/clocks.c"
 build i686 i686-linux-gnu-gcc -pthread -static "$payload/clocks.c"
 build x32 gcc -mx32 -ffreestanding -fno-stack-protector -fno-pie -fcf-protection=none -nostdlib -static "$payload/x32/clocks.c"
+build compat gcc "$payload/x86/compat.c"
 
 # What runs in the guests, with the programs' names: one directory per kernel and program, at the same path in all
 cat >"$tmp/dump.sh" <<'END'
@@ -91,6 +93,7 @@ restore_all()
 }
 for from in /kernels/run/*; do
 	for p; do
+		[ "$p" != compat ] || continue
 		cd "$from/$p" || exit 1
 		touch go
 		restore_all "$p, ${from##*/} to $kernel"
@@ -99,18 +102,34 @@ for from in /kernels/run/*; do
 done
 END
 
-# in a guest that has no x32: the image is refused, and nothing was made of it
+# in a guest that lacks ABIs: images are refused in one sentence, and nothing was made of them
 cat >"$tmp/refuse.sh" <<'END'
-cd "/kernels/run/$1/x32" || exit 1
-crkhelper restore -D "$PWD/1" 2>err >&2
-status=$?
-sed 's/^/# /' err
-result="not ok"
-if [ $status = 1 ] && grep -q 'needs x32 tasks: the kernel was booted without syscall.x32=y' err && [ ! -e /sys/fs/cgroup/x32 ] &&
-   ! pgrep -x x32; then
-	result=ok
+kernel=$1
+# refused PROGRAM KIND REASON: dumped where all was there
+refused()
+{
+	cd "/kernels/run/$kernel/$1" || exit 1
+	crkhelper restore -D "$PWD/1" 2>err >&2
+	status=$?
+	sed 's/^/# /' err
+	result="not ok"
+	if [ $status = 1 ] && [ "$(wc -l <err)" = 1 ] && grep -q "pid [0-9]* ($1): needs $2: $3\$" err &&
+	   [ ! -e "/sys/fs/cgroup/$1" ] && ! pgrep -x "$1"; then
+		result=ok
+	fi
+	echo "$result $1 on $kernel without $2"
+}
+refused x32 "x32 tasks" "the kernel was booted without syscall.x32=y"
+if grep -q ia32_emulation=0 /proc/cmdline; then
+	why="the kernel was booted with ia32_emulation=0"
+	refused i686 "32-bit tasks" "$why"
+	refused compat "32-bit tasks" "$why"
+	crkhelper check >checked
+	sed 's/^/# /' checked
+	result="not ok"
+	! grep -q "missing  *32-bit tasks  *$why" checked || result=ok
+	echo "$result check on $kernel without 32-bit tasks"
 fi
-echo "$result x32 on a kernel without"
 END
 
 # guest KERNEL HELPER SCRIPT [OPTION]...: its output, and what else it had to say as comments
@@ -154,8 +173,15 @@ for i in "${!kernels[@]}"; do
 		expect "$p, $kernel as if it were another"
 	done
 done
-guest "${kernels[-1]}" x86_64 refuse >"$tmp/out"
-grep '^#' "$tmp/out"
-expect "x32 on a kernel without"
+# since Linux 6.7 a kernel can be told to run no 32-bit programs
+for kernel in "${kernels[@]}"; do
+	[ "$kernel" != 6.1 ] || continue
+	guest "$kernel" x86_64 refuse --append ia32_emulation=0 >"$tmp/out"
+	grep '^#' "$tmp/out"
+	expect "x32 on $kernel without x32 tasks"
+	expect "i686 on $kernel without 32-bit tasks"
+	expect "compat on $kernel without 32-bit tasks"
+	expect "check on $kernel without 32-bit tasks"
+done
 echo "1..$n"
 exit $bad
