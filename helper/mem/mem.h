@@ -106,11 +106,19 @@ int crk_vma_open(const struct crk_dproc *p, const struct crk_vma *v, char **link
 
 /* ---- restore ---- */
 
-/* pages in the images: @nr from @addr on, at @off of the process's pages image */
+/* pages in the images: @nr from @addr on, at @off of a pages image */
 struct crk_rrun {
 	uint64_t addr;
 	uint64_t nr;
 	uint64_t off;
+	uint32_t source;		/* of struct crk_rmem.sources */
+};
+
+/* a pages image that has pages of a process: of the checkpoint, of its parent, and so on */
+struct crk_rsource {
+	struct crk_imgdir *dir;
+	uint32_t pages_id;
+	int fd;				/* -1: none of its pages is needed, or not yet open */
 };
 
 struct crk_rvma {
@@ -164,7 +172,9 @@ struct crk_rmem {
 	struct crk_rvma *vmas;
 	size_t nr_vmas;
 	struct crk_rrun *runs;
-	size_t nr_runs, room_runs;
+	size_t nr_runs;
+	struct crk_rsource *sources;
+	size_t nr_sources;
 	struct crk_rshare *shares;
 	size_t nr_shares, room_shares;
 	struct crk_area **areas;	/* that it makes or inherits, apart from each other */
@@ -172,8 +182,6 @@ struct crk_rmem {
 	struct crk_ranges give, kept, inherit;	/* share.c */
 	struct crk_vdso_use *vdso;	/* NULL: it has none */
 	bool gave;			/* in this process: @give is in the areas */
-	uint32_t pages_id;
-	int pages_fd;			/* -1: no pages */
 };
 
 /* a shared memory object of the restore */
@@ -198,9 +206,14 @@ struct crk_rst_mem {
 int crk_shmem_plan(struct crk_rst *r);
 int crk_shmem_open_all(struct crk_rst *r);
 struct crk_rshm *crk_shmem_find(struct crk_rst *r, uint32_t id, bool sysv);
-/* reads a pagemap image: its runs and pages image */
+/* runs.c: reads a pagemap image of shared memory: its runs and pages image */
 int crk_runs_read(struct crk_rst *r, enum crk_img_type type, uint32_t id, struct crk_rrun **runs, size_t *nr,
-		  size_t *room, uint32_t *pages_id_ret);
+		  uint32_t *pages_id_ret);
+int crk_runs_plan(struct crk_rst *r, pid_t pid, struct crk_rmem *m);	/* @m's runs and sources, along the chain of parents */
+int crk_runs_open(struct crk_rst *r, struct crk_rmem *m);		/* those sources that are needed */
+void crk_runs_free(struct crk_rmem *m);
+/* the file that has what @run holds at @addr, and where */
+int crk_rrun_file(const struct crk_rmem *m, const struct crk_rrun *run, uint64_t addr, uint64_t *off_ret);
 
 int crk_vdso_plan(struct crk_rst *r);
 void crk_vdso_free(struct crk_rst *r);
