@@ -51,6 +51,11 @@ struct crk_private {
 	struct crk_range *ranges;	/* in order of address */
 	size_t nr, room;
 	struct crk_ranges guards;	/* pages of MADV_GUARD_INSTALL */
+	struct crk_ranges in_parent;	/* what the parent checkpoint has, and would tell if it had changed */
+	size_t in_parent_at;		/* the scan's place in it */
+	struct crk_ranges left;		/* what is left to the parent checkpoint */
+	bool tracking;			/* the next dump will ask what has changed since this one */
+	struct crk_ranges untracked;	/* if so: what may change without a trace */
 	uint32_t snapshot;		/* that is read after the thaw; 0: all is read before */
 	bool locked_too;		/* locked memory is in the snapshot */
 	struct crk_img *img;		/* pages-N.img, as long as there is something to come */
@@ -79,15 +84,21 @@ struct crk_dump_mem {
 	/* pagemap.c: of each process, in the order of d->procs */
 	struct crk_page_ids *ids;
 	struct crk_private *private;
+	/* tracking.c */
+	bool tracking, can_clear;
+	uint8_t id[CRK_IMG_ID_LEN];	/* of this dump */
+	CrkTrackedEntry *tracked, **tracked_ptrs;
 };
 
+/* tracking.c: before the scan: which pages the parent checkpoint has */
+int crk_tracking_look(struct crk_dump *d);
 /* which pages there are: before any memory is duplicated, since all pages are shared then */
 int crk_pagemap_scan(struct crk_dump *d, struct crk_dproc *p);
 /* snapshot.c: duplicates of what is better read after the thaw; why the others are not, with -v */
 int crk_snapshots_take(struct crk_dump *d);
 bool crk_snapshot_has(const struct crk_private *m, const struct crk_vma *v);	/* is the mapping in a snapshot of @m? */
 int crk_vmas_dump(struct crk_dump *d, struct crk_dproc *p, const uint64_t *nr_pages);
-/* what is not in a snapshot; pages with contents by mapping into @nr_pages */
+/* what is not in a snapshot; pages with contents by mapping into @nr_pages, which may be NULL */
 int crk_pagemap_dump(struct crk_dump *d, struct crk_dproc *p, uint64_t *nr_pages);
 int crk_pagemap_dump_later(struct crk_dump *d, struct crk_dproc *p);	/* the rest */
 int crk_cow_dump(struct crk_dump *d, struct crk_dproc *p);

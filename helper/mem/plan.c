@@ -13,10 +13,11 @@
 
 /* ---- dump ---- */
 
-int crk_mem_dump(struct crk_dump *d)
+/* which pages there are, and snapshots of those that are read later */
+static int pages_begin(struct crk_dump *d)
 {
 	size_t i;
-	int err = 0;
+	int err;
 
 	d->mem = calloc(1, sizeof(*d->mem));
 	if (!d->mem)
@@ -25,10 +26,29 @@ int crk_mem_dump(struct crk_dump *d)
 	d->mem->private = calloc(d->nr_procs, sizeof(*d->mem->private));
 	if (!d->mem->ids || !d->mem->private)
 		return crk_oom();
+	err = crk_tracking_look(d);
 	for (i = 0; i < d->nr_procs && !err; i++)
 		if (!d->procs[i].zombie)
 			err = crk_pagemap_scan(d, &d->procs[i]);
-	err = err ?: crk_snapshots_take(d);
+	return err ?: crk_snapshots_take(d);
+}
+
+int crk_mem_pre_dump(struct crk_dump *d)
+{
+	int err = pages_begin(d);
+	size_t i;
+
+	for (i = 0; i < d->nr_procs && !err; i++)
+		if (!d->procs[i].zombie && !d->procs[i].mm_of)
+			err = crk_pagemap_dump(d, &d->procs[i], NULL);
+	return err;
+}
+
+int crk_mem_dump(struct crk_dump *d)
+{
+	int err = pages_begin(d);
+	size_t i;
+
 	for (i = 0; i < d->nr_procs && !err; i++) {
 		struct crk_dproc *p = &d->procs[i];
 		_cleanup_free_ uint64_t *nr_pages = calloc(p->nr_vmas + 1, sizeof(*nr_pages));
@@ -72,6 +92,8 @@ void crk_mem_dump_free(struct crk_dump *d)
 	crk_pagemap_free(d);
 	crk_img_close(d->mem->vdso_img);
 	free(d->mem->vdsos);
+	free(d->mem->tracked);
+	free(d->mem->tracked_ptrs);
 	free(d->mem->shms);
 	free(d->mem->files);
 	free(d->mem);
