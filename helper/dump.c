@@ -30,7 +30,10 @@ struct dump_run {
 
 static int phase_images(struct dump_run *run)
 {
-	return crk_imgdir_create(run->d.opts->images_dir, &run->d.dir);
+	const struct crk_opts *opts = run->d.opts;
+	int err = crk_imgdir_create(opts->images_dir, &run->d.dir);
+
+	return err || !opts->prev_images ? err : crk_imgdir_set_parent(run->d.dir, opts->prev_images);
 }
 
 static int phase_device(struct dump_run *run)
@@ -86,6 +89,8 @@ static int phase_memory(struct dump_run *run)
 	int err;
 
 	crk_progress("memory", 0);
+	if (run->d.opts->pre_dump)
+		return crk_mem_pre_dump(&run->d);
 	err = crk_mem_dump(&run->d);
 	return err ?: crk_files_dump_end(&run->d);
 }
@@ -122,12 +127,18 @@ static int phase_inventory(struct dump_run *run)
 	inv.module_features = info.out_features;
 	inv.has_module_abi = 1;
 	inv.module_abi = info.out_abi;
-	return crk_inventory_write(d->dir, &inv, NULL);
+	err = crk_tracking_inventory(d, &inv);
+	return err ?: crk_inventory_write(d->dir, &inv, NULL);
 }
 
 static int phase_verify(struct dump_run *run)
 {
 	return crk_dev_verify(run->d.dev, &run->nr_thaws);
+}
+
+static int phase_tracking(struct dump_run *run)
+{
+	return crk_tracking_start(&run->d);
 }
 
 static int thaw(struct dump_run *run, bool leave_frozen)
@@ -210,22 +221,24 @@ static int phase_end(struct dump_run *run)
 static const struct phase {
 	const char *name;
 	int (*run)(struct dump_run *run);
+	bool pre_dump;			/* a phase of pre-dump too, which saves pages only */
 } phases[] = {
-	{ "images",	phase_images },		/* the directory, before anything is held */
-	{ "device",	phase_device },
-	{ "cgroup",	phase_cgroup },
-	{ "freeze",	phase_freeze },
-	{ "tasks",	phase_tasks },
-	{ "capture",	phase_capture },	/* most refusals */
-	{ "files",	phase_files },		/* before memory, which refers to open files */
-	{ "memory",	phase_memory },		/* what is not in a snapshot, and makes these */
-	{ "state",	phase_state },
-	{ "inventory",	phase_inventory },
-	{ "verify",	phase_verify },		/* nobody ran: after all that was read from the target */
-	{ "thaw",	phase_thaw },
-	{ "pages",	phase_pages },		/* from snapshots: what there are of them was made while frozen */
-	{ "commit",	phase_commit },		/* before the end: the images must be complete */
-	{ "end",	phase_end },
+	{ "images",	phase_images,	true },		/* the directory, before anything is held */
+	{ "device",	phase_device,	true },
+	{ "cgroup",	phase_cgroup,	true },
+	{ "freeze",	phase_freeze,	true },
+	{ "tasks",	phase_tasks,	true },
+	{ "capture",	phase_capture,	true },	/* most refusals */
+	{ "files",	phase_files,	false },	/* before memory, which refers to open files */
+	{ "memory",	phase_memory,	true },		/* what is not in a snapshot, and makes these */
+	{ "state",	phase_state,	false },
+	{ "inventory",	phase_inventory, true },
+	{ "verify",	phase_verify,	true },		/* nobody ran: after all that was read from the target */
+	{ "tracking",	phase_tracking,	true },		/* from here on a failure costs: the next dump saves all */
+	{ "thaw",	phase_thaw,	true },
+	{ "pages",	phase_pages,	true },		/* from snapshots: what there are of them was made while frozen */
+	{ "commit",	phase_commit,	true },		/* before the end: the images must be complete */
+	{ "end",	phase_end,	true },
 };
 
 volatile sig_atomic_t crk_dump_interrupted;
@@ -238,6 +251,8 @@ static int run_phases(struct dump_run *run)
 		uint64_t start = now_ns();
 		int err;
 
+		if (run->d.opts->pre_dump && !phase->pre_dump)
+			continue;
 		if (crk_dump_interrupted)
 			return crk_fail(-ECANCELED, "interrupted");
 		err = phase->run(run);
@@ -261,14 +276,16 @@ static void report(const struct dump_run *run, double seconds)
 	const struct crk_dump *d = &run->d;
 	double frozen = d->frozen_ns / 1e9;
 	unsigned long long page = sysconf(_SC_PAGESIZE), bytes = d->pages_written * page;
-	unsigned long long bytes_frozen = (d->pages_written - d->pages_later) * page;
+	unsigned long long bytes_frozen = (d->pages_written - d->pages_later) * page, in_parent = d->pages_in_parent * page;
 
 	if (d->opts->json)
-		printf("{ \"processes\": %zu, \"threads\": %zu, \"pages_bytes\": %llu, \"pages_bytes_frozen\": %llu, \"snapshots\": %zu, \"seconds\": %.6f, \"frozen_seconds\": %.6f, \"thaws_held_off\": %u }\n",
-		       d->nr_procs, d->nr_tasks, bytes, bytes_frozen, d->nr_snapshots, seconds, frozen, run->nr_thaws);
+		printf("{ \"processes\": %zu, \"threads\": %zu, \"pages_bytes\": %llu, \"pages_bytes_frozen\": %llu, \"pages_bytes_parent\": %llu, \"snapshots\": %zu, \"seconds\": %.6f, \"frozen_seconds\": %.6f, \"thaws_held_off\": %u }\n",
+		       d->nr_procs, d->nr_tasks, bytes, bytes_frozen, in_parent, d->nr_snapshots, seconds, frozen, run->nr_thaws);
 	else if (isatty(STDOUT_FILENO) || d->opts->verbose)
 		printf("%zu processes, %zu threads, %.1f MiB in %.3f s, frozen for %.3f s while %.1f MiB were copied\n",
 		       d->nr_procs, d->nr_tasks, bytes / 1048576.0, seconds, frozen, bytes_frozen / 1048576.0);
+	if (!d->opts->json && in_parent && (isatty(STDOUT_FILENO) || d->opts->verbose))
+		printf("%.1f MiB did not change and are left to the parent checkpoint\n", in_parent / 1048576.0);
 	if (run->nr_thaws)
 		crk_warn("%u attempts of others to thaw cgroup %s were held off", run->nr_thaws, run->cgroup);
 }

@@ -37,6 +37,9 @@ struct crk_opts {
 	const char *cgroup;		/* -g: path below the cgroup2 mount, or absolute */
 	pid_t tree;			/* -t, 0 if not given */
 	bool leave_running, leave_stopped, leave_frozen;
+	bool pre_dump;			/* the subcommand: pages only; leave_running and track_mem come with it */
+	bool track_mem;
+	const char *prev_images;	/* --prev-images-dir, as seen from images_dir */
 	enum crk_snapshots { CRK_SNAPSHOTS_AUTO, CRK_SNAPSHOTS_ALWAYS, CRK_SNAPSHOTS_NEVER } snapshots;
 	bool refuse_traced;
 	bool restore_times;
@@ -109,7 +112,8 @@ struct crk_dump {
 	struct crk_dump_mem *mem;	/* mem/: inode identity → shared memory id, pages written */
 	uint64_t frozen_ns;		/* length of the freeze */
 	uint64_t pages_written;
-	uint64_t pages_later;		/* of these, by snapshots: when the cgroup ran again */
+	uint64_t pages_in_parent;	/* not written: the parent checkpoint has them */
+	uint64_t pages_later;		/* of those written, by snapshots: when the cgroup ran again */
 	size_t nr_snapshots;
 	bool no_snapshots;		/* one was lost: this is the second try */
 	bool snapshot_lost;
@@ -264,7 +268,11 @@ struct crk_rproc *crk_restore_proc(struct crk_rst *r, pid_t pid);	/* NULL if not
 /* ---- memory (mem/) ---- */
 
 int crk_mem_dump(struct crk_dump *d);		/* mm-PID, pagemap-PID, pages-N, shared memory, crk-vma, crk-cow; frozen */
+int crk_mem_pre_dump(struct crk_dump *d);	/* pagemap-PID, pages-N; frozen */
 int crk_mem_dump_later(struct crk_dump *d);	/* the rest of pages-N, from snapshots; thawed */
+/* tracking.c, in this order, frozen: what the inventory says of it; then writes are tracked, for the dump that follows */
+int crk_tracking_inventory(struct crk_dump *d, CrkInventoryEntry *inv);
+int crk_tracking_start(struct crk_dump *d);
 void crk_mem_dump_free(struct crk_dump *d);
 
 int crk_mem_plan(struct crk_rst *r);	/* reads mm, pagemap, crk-vma, crk-cow; refuses what can't be mapped here */

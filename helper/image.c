@@ -245,7 +245,7 @@ static int img_close_writing(struct crk_img *img)
 
 static int img_truncated(const struct crk_img *img)
 {
-	return crk_imgdir_damaged(img->name, "it ends too early");
+	return crk_imgdir_damaged(img->dir, img->name, "it ends too early");
 }
 
 static int img_open_file(struct crk_img *img)
@@ -347,7 +347,7 @@ int crk_img_open(struct crk_imgdir *dir, enum crk_img_type type, unsigned int id
 	len = img_header(img->type, want);
 	err = crk_img_get_raw(img, have, len);
 	if (!err && len && memcmp(want, have, len))
-		err = crk_imgdir_damaged(img->name, "it is an image of another kind");
+		err = crk_imgdir_damaged(img->dir, img->name, "it is an image of another kind");
 	if (err) {
 		img_free(img);
 		return err;
@@ -384,7 +384,7 @@ int crk_img_get(struct crk_img *img, ProtobufCMessage **ret)
 	}
 	*ret = protobuf_c_message_unpack(img_message(img), NULL, len, packed);
 	if (!*ret)
-		return crk_imgdir_damaged(img->name, "entry %zu makes no sense", img->nr_messages);
+		return crk_imgdir_damaged(img->dir, img->name, "entry %zu makes no sense", img->nr_messages);
 	img->nr_messages++;
 	return 1;
 }
@@ -447,7 +447,7 @@ int crk_img_read_one(struct crk_imgdir *dir, enum crk_img_type type, unsigned in
 		return err;
 	err = crk_img_get(img, ret);
 	if (!err)
-		err = crk_imgdir_damaged(img->name, "it is empty");
+		err = crk_imgdir_damaged(img->dir, img->name, "it is empty");
 	crk_img_close(img);
 	return err < 0 ? err : 0;
 }

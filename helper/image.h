@@ -110,6 +110,19 @@ enum crk_img_verify {
  */
 int crk_imgdir_open(const char *path, enum crk_img_verify verify, struct crk_imgdir **ret);
 
+/*
+ * imgdir_chain.c: the checkpoints that one builds on, each by its link "parent".  A parent is known by its id: one that
+ * was made anew since is refused.
+ */
+#define CRK_IMG_ID_LEN		16
+
+/* writing: links @dir to @path, as seen from @dir, and opens that, which may be a pre-dump */
+int crk_imgdir_set_parent(struct crk_imgdir *dir, const char *path);
+/* reading: opens all parents, tables verified; -EPROTO if one is missing or is another */
+int crk_imgdir_open_parents(struct crk_imgdir *dir, enum crk_img_verify verify);
+/* of either; NULL: it has none, or they are not opened */
+struct crk_imgdir *crk_imgdir_parent(struct crk_imgdir *dir);
+
 /* NULL is fine.  A directory made but not committed is emptied of what was written, and removed if it was made. */
 void crk_imgdir_close(struct crk_imgdir *dir);
 
@@ -121,7 +134,7 @@ int crk_imgdir_raise_fd(struct crk_imgdir *dir, int min);
 const CrkInventoryEntry *crk_imgdir_inventory(struct crk_imgdir *dir);
 /* bytes of all files of a complete or opened checkpoint */
 uint64_t crk_imgdir_size(struct crk_imgdir *dir);
-/* checks the contents of all pages-ID.img; -EBADMSG damaged */
+/* checks the contents of all pages-ID.img, those of opened parents included; -EBADMSG damaged */
 int crk_imgdir_verify_pages(struct crk_imgdir *dir);
 
 /*
@@ -179,6 +192,9 @@ static inline void crk_pagemap_set(PagemapEntry *e, uint64_t vaddr, uint64_t nr_
 	e->nr_pages = nr_pages;
 	e->has_flags = 1;
 	e->flags = flags;
+	/* CRIU reads the flag, some tools this */
+	if (flags & PE_PARENT)
+		e->has_in_parent = e->in_parent = 1;
 }
 
 static inline uint64_t crk_pagemap_nr(const PagemapEntry *e)

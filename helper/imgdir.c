@@ -12,16 +12,24 @@
 #include "imgdir.h"
 #include "log.h"
 
-int crk_imgdir_damaged(const char *name, const char *fmt, ...)
+const char *crk_imgdir_label(const struct crk_imgdir *dir, const char *name, char buf[4096])
 {
-	char why[256];
+	if (!dir->is_parent)
+		return name;
+	snprintf(buf, 4096, "%s/%s", dir->path, name);
+	return buf;
+}
+
+int crk_imgdir_damaged(const struct crk_imgdir *dir, const char *name, const char *fmt, ...)
+{
+	char why[256], label[4096];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	return crk_fail(-EBADMSG, "image %s is damaged (%s); take another copy of the checkpoint",
-			name, why);
+			crk_imgdir_label(dir, name, label), why);
 }
 
 static int file_cmp(const void *a, const void *b)
@@ -52,6 +60,8 @@ static void dir_free(struct crk_imgdir *dir)
 		close(dir->fd);
 	if (dir->inventory)
 		crk_inventory_entry__free_unpacked(dir->inventory, NULL);
+	if (dir->parent)
+		dir_free(dir->parent);
 	free(dir->path);
 	free(dir);
 }
@@ -84,7 +94,7 @@ static int check_empty(struct crk_imgdir *dir, const char *path)
 		empty = false;
 		if (!strcmp(de->d_name, INVENTORY_IMG))
 			complete = true;
-		if (!has_suffix(de->d_name, ".img") && strcmp(de->d_name, INVENTORY_PART))
+		if (!has_suffix(de->d_name, ".img") && strcmp(de->d_name, INVENTORY_PART) && strcmp(de->d_name, PARENT_LINK))
 			foreign = true;
 	}
 	if (empty)
@@ -294,6 +304,8 @@ void crk_imgdir_close(struct crk_imgdir *dir)
 		for (i = 0; i < dir->nr_files; i++)
 			if (!dir->files[i].data)
 				unlinkat(dir->fd, crk_imgdir_disk_name(dir->files[i].name), 0);
+		if (dir->linked)
+			unlinkat(dir->fd, PARENT_LINK, 0);
 		if (dir->made)
 			rmdir(dir->path);
 	}
@@ -315,13 +327,15 @@ int crk_imgdir_raise_fd(struct crk_imgdir *dir, int min)
 {
 	int fd;
 
-	if (dir->fd >= min)
-		return 0;
-	fd = fcntl(dir->fd, F_DUPFD_CLOEXEC, min);
-	if (fd < 0)
-		return crk_err(-errno, "cannot move descriptor %d to %d or above", dir->fd, min);
-	close(dir->fd);
-	dir->fd = fd;
+	for (; dir; dir = dir->parent) {
+		if (dir->fd >= min)
+			continue;
+		fd = fcntl(dir->fd, F_DUPFD_CLOEXEC, min);
+		if (fd < 0)
+			return crk_err(-errno, "cannot move descriptor %d to %d or above", dir->fd, min);
+		close(dir->fd);
+		dir->fd = fd;
+	}
 	return 0;
 }
 

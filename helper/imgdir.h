@@ -15,6 +15,7 @@
 #define INVENTORY_PART	"inventory.img.part"	/* until the commit */
 #define CHECKSUM_IMG	"crk-checksum.img"
 #define IMG_NAME_MAX	64	/* of our own names, with the NUL */
+#define PARENT_LINK	"parent"
 
 /* a file of the checkpoint; on disk unless @data is set while writing */
 struct crk_imgfile {
@@ -32,6 +33,9 @@ struct crk_imgdir {
 	bool writing;
 	bool made;		/* the directory did not exist before */
 	bool complete;
+	bool is_parent;
+	bool linked;		/* writing: PARENT_LINK was made */
+	struct crk_imgdir *parent;	/* NULL: none, or not opened */
 	struct crk_imgfile *files;	/* reading: in order of name */
 	size_t nr_files, room;
 	uint64_t in_memory;	/* bytes of all @data */
@@ -40,8 +44,10 @@ struct crk_imgdir {
 };
 
 /* prints that @name is damaged and how, returns -EBADMSG */
-int crk_imgdir_damaged(const char *name, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+int crk_imgdir_damaged(const struct crk_imgdir *dir, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* how messages call an image: those of parents with their directory */
+const char *crk_imgdir_label(const struct crk_imgdir *dir, const char *name, char buf[4096]);
 
 /* writing: makes the file and lists it; *index_ret is its place in dir->files */
 int crk_imgdir_add_file(struct crk_imgdir *dir, const char *name, int *fd_ret, size_t *index_ret);
@@ -54,6 +60,9 @@ struct crk_imgfile *crk_imgdir_add(struct crk_imgdir *dir, const char *name);
 struct crk_imgfile *crk_imgdir_find(struct crk_imgdir *dir, const char *name);
 /* what a file is called until the commit */
 const char *crk_imgdir_disk_name(const char *name);
+
+/* crk_imgdir_open(); @is_parent: of another checkpoint, messages name it */
+int crk_imgdir_open_as(const char *path, enum crk_img_verify verify, bool is_parent, struct crk_imgdir **ret);
 
 /* ---- imgdir_checksums.c: crk-checksum.img ---- */
 

@@ -20,14 +20,16 @@ static bool is_pages(const struct crk_imgfile *file)
 
 static int open_failed(struct crk_pieces *pieces, const struct crk_imgfile *file, int err)
 {
+	char label[4096];
+
 	if (!crk_pieces_say_now(pieces))
 		return err;
 	if (err == -ENOENT)
 		return crk_fail(-EBADMSG, "image %s is missing; take another copy of the checkpoint",
-				file->name);
+				crk_imgdir_label(pieces->dir, file->name, label));
 	if (err == -ENOMEM)
 		return crk_oom();
-	return crk_err(err, "cannot read image %s", file->name);
+	return crk_err(err, "cannot read image %s", crk_imgdir_label(pieces->dir, file->name, label));
 }
 
 /* the size of a file is checked with its first chunk */
@@ -50,7 +52,7 @@ static int open_file(struct crk_pieces *pieces, const struct crk_imgfile *file, 
 		return fd;
 	close(fd);
 	if (crk_pieces_say_now(pieces))
-		crk_imgdir_damaged(file->name, "it has %jd bytes instead of %ju",
+		crk_imgdir_damaged(pieces->dir, file->name, "it has %jd bytes instead of %ju",
 				   (intmax_t)st.st_size, (uintmax_t)file->size);
 	return -EBADMSG;
 }
@@ -61,7 +63,7 @@ static int compare(struct crk_pieces *pieces, const struct crk_imgfile *file, si
 	if (sum == file->chunks[chunk])
 		return 0;
 	if (crk_pieces_say_now(pieces))
-		crk_imgdir_damaged(file->name, "checksum differs");
+		crk_imgdir_damaged(pieces->dir, file->name, "checksum differs");
 	return -EBADMSG;
 }
 
@@ -137,7 +139,7 @@ static int check_inventory(struct crk_imgdir *dir, bool this_machine)
 
 	err = crk_img_read_one(dir, CRK_IMG_CRK_INVENTORY, 0, (ProtobufCMessage **)&dir->inventory);
 	if (err == -ENOENT)
-		return crk_imgdir_damaged(CHECKSUM_IMG, "it does not list crk-inventory.img");
+		return crk_imgdir_damaged(dir, CHECKSUM_IMG, "it does not list crk-inventory.img");
 	if (err)
 		return err;
 	if (dir->inventory->format != CRK_IMG_FORMAT)
@@ -150,7 +152,7 @@ static int check_inventory(struct crk_imgdir *dir, bool this_machine)
 				crk_machine_name(crk_machine()));
 	err = crk_img_read_one(dir, CRK_IMG_INVENTORY, 0, (ProtobufCMessage **)&inv);
 	if (err == -ENOENT)
-		return crk_imgdir_damaged(CHECKSUM_IMG, "it does not list %s", INVENTORY_IMG);
+		return crk_imgdir_damaged(dir, CHECKSUM_IMG, "it does not list %s", INVENTORY_IMG);
 	if (err)
 		return err;
 	if (inv->img_version != CRK_IMG_VERSION)
@@ -160,7 +162,7 @@ static int check_inventory(struct crk_imgdir *dir, bool this_machine)
 	return err;
 }
 
-int crk_imgdir_open(const char *path, enum crk_img_verify verify, struct crk_imgdir **ret)
+int crk_imgdir_open_as(const char *path, enum crk_img_verify verify, bool is_parent, struct crk_imgdir **ret)
 {
 	struct crk_imgdir *dir = calloc(1, sizeof(*dir));
 	int err;
@@ -168,6 +170,7 @@ int crk_imgdir_open(const char *path, enum crk_img_verify verify, struct crk_img
 	if (!dir)
 		return crk_oom();
 	dir->complete = true;
+	dir->is_parent = is_parent;
 	dir->path = strdup(path);
 	dir->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir->fd < 0)
@@ -190,7 +193,12 @@ int crk_imgdir_open(const char *path, enum crk_img_verify verify, struct crk_img
 	return 0;
 }
 
-int crk_imgdir_verify_pages(struct crk_imgdir *dir)
+int crk_imgdir_open(const char *path, enum crk_img_verify verify, struct crk_imgdir **ret)
+{
+	return crk_imgdir_open_as(path, verify, false, ret);
+}
+
+static int verify_pages(struct crk_imgdir *dir)
 {
 	struct crk_pieces pieces = { .dir = dir, .pages_too = true, .said = ATOMIC_FLAG_INIT };
 	size_t i, chunk;
@@ -206,4 +214,13 @@ int crk_imgdir_verify_pages(struct crk_imgdir *dir)
 		pieces.bytes += file->size;
 	}
 	return crk_pieces_run(&pieces, err, open_piece);
+}
+
+int crk_imgdir_verify_pages(struct crk_imgdir *dir)
+{
+	int err = 0;
+
+	for (; dir && !err; dir = dir->parent)
+		err = verify_pages(dir);
+	return err;
 }

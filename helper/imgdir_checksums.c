@@ -132,21 +132,23 @@ static int parse_checksums(struct crk_imgdir *dir, const unsigned char *buf, siz
 int crk_imgdir_read_checksums(struct crk_imgdir *dir)
 {
 	_cleanup_free_ char *buf = NULL;
+	char label[4096];
 	struct stat st;
 	size_t len;
 	int err;
 
 	if (fstatat(dir->fd, CHECKSUM_IMG, &st, AT_SYMLINK_NOFOLLOW))
 		return errno == ENOENT ?
-		       crk_fail(-EBADMSG, "image %s is missing; take another copy of the checkpoint", CHECKSUM_IMG) :
+		       crk_fail(-EBADMSG, "image %s is missing; take another copy of the checkpoint",
+				crk_imgdir_label(dir, CHECKSUM_IMG, label)) :
 		       crk_err(-errno, "cannot read image %s", CHECKSUM_IMG);
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > CHECKSUM_MAX)
-		return crk_imgdir_damaged(CHECKSUM_IMG, "it is not a list of checksums");
+		return crk_imgdir_damaged(dir, CHECKSUM_IMG, "it is not a list of checksums");
 	err = read_file_at(dir->fd, CHECKSUM_IMG, &buf, &len);
 	if (err)
 		return crk_err(err, "cannot read image %s", CHECKSUM_IMG);
 	err = parse_checksums(dir, (unsigned char *)buf, len);
 	if (err == -ENOMEM)
 		return crk_oom();
-	return err ? crk_imgdir_damaged(CHECKSUM_IMG, "checksum differs") : 0;
+	return err ? crk_imgdir_damaged(dir, CHECKSUM_IMG, "checksum differs") : 0;
 }

@@ -42,6 +42,8 @@ static int cmd_show(const struct crk_opts *opts, char **argv)
 const struct crk_command crk_commands[] = {
 	{ "run", CRK_CMD_RUN, "[-g CGROUP] [-j] -- CMD [ARG...]",
 	  "start CMD in a cgroup of its own, ready to be dumped", cmd_run },
+	{ "pre-dump", CRK_CMD_PRE_DUMP, "(-g CGROUP | -t PID) -D DIR [--prev-images-dir DIR] [OPTION...]",
+	  "save only the memory of a process tree to DIR, for a dump that then has less to save", cmd_dump },
 	{ "dump", CRK_CMD_DUMP, "(-g CGROUP | -t PID) -D DIR [OPTION...]",
 	  "save a process tree to DIR and end it, unless told to leave it", cmd_dump },
 	{ "restore", CRK_CMD_RESTORE, "-D DIR [-g CGROUP] [-d] [--check] [OPTION...]",

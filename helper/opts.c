@@ -35,23 +35,27 @@ struct option_row {
 #define TO(member) offsetof(struct crk_opts, member)
 
 static const struct option_row rows[] = {
-	{ "images-dir", 'D', OPT_STRING, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(images_dir), "DIR",
+	{ "images-dir", 'D', OPT_STRING, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(images_dir), "DIR",
 	  "directory of the checkpoint" },
-	{ "cgroup", 'g', OPT_STRING, CRK_CMD_RUN | CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(cgroup), "CGROUP",
+	{ "cgroup", 'g', OPT_STRING, CRK_CMD_RUN | CRK_CMD_PRE_DUMP | CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(cgroup), "CGROUP",
 	  "cgroup v2, as a path below the mount point or absolute" },
-	{ "tree", 't', OPT_PID, CRK_CMD_DUMP, TO(tree), "PID",
+	{ "tree", 't', OPT_PID, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(tree), "PID",
 	  "dump the tree of processes below PID" },
-	{ "leave-running", 'R', OPT_FLAG, CRK_CMD_DUMP, TO(leave_running), NULL,
+	{ "leave-running", 'R', OPT_FLAG, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(leave_running), NULL,
 	  "let the processes go on after the dump" },
 	{ "leave-stopped", 's', OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(leave_stopped), NULL,
 	  "leave the processes stopped (SIGSTOP)" },
 	{ "leave-frozen", 0, OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(leave_frozen), NULL,
 	  "leave the cgroup frozen" },
-	{ "snapshot", 0, OPT_SNAPSHOTS, CRK_CMD_DUMP, TO(snapshots), "WHEN",
+	{ "snapshot", 0, OPT_SNAPSHOTS, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(snapshots), "WHEN",
 	  "with -R: let them go on before their memory is written: auto (default), always, never" },
-	{ "retry", 0, OPT_NUMBER, CRK_CMD_DUMP, TO(retry), "N",
+	{ "track-mem", 0, OPT_FLAG, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(track_mem), NULL,
+	  "track writes to memory from this dump on, for one with --prev-images-dir" },
+	{ "prev-images-dir", 0, OPT_STRING, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(prev_images), "DIR",
+	  "save only what changed since that checkpoint; seen from that of -D" },
+	{ "retry", 0, OPT_NUMBER, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(retry), "N",
 	  "try again up to N times when the processes were disturbed meanwhile" },
-	{ "refuse-traced", 0, OPT_FLAG, CRK_CMD_DUMP, TO(refuse_traced), NULL,
+	{ "refuse-traced", 0, OPT_FLAG, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(refuse_traced), NULL,
 	  "do not dump processes that have a tracer" },
 	{ "restore-detached", 'd', OPT_FLAG, CRK_CMD_RESTORE, TO(detach), NULL,
 	  "return when the processes run, do not wait for them" },
@@ -61,7 +65,7 @@ static const struct option_row rows[] = {
 	  "write the pid of the restored root process to FILE" },
 	{ "check", 0, OPT_FLAG, CRK_CMD_RESTORE, TO(check_only), NULL,
 	  "only tell whether the restore would be possible" },
-	{ "shell-job", 'j', OPT_FLAG, CRK_CMD_RUN | CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(shell_job), NULL,
+	{ "shell-job", 'j', OPT_FLAG, CRK_CMD_RUN | CRK_CMD_PRE_DUMP | CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(shell_job), NULL,
 	  "session and terminal belong to a shell outside" },
 	{ "file-locks", 'l', OPT_NOTHING, CRK_CMD_DUMP | CRK_CMD_RESTORE, 0, NULL,
 	  "accepted for CRIU's sake: file locks are always carried" },
@@ -75,9 +79,9 @@ static const struct option_row rows[] = {
 	  "use descriptor N for a file from outside, e.g. fd[1]:pipe:[4711]" },
 	{ "external", 0, OPT_REFUSED, CRK_CMD_DUMP | CRK_CMD_RESTORE, 0, "RES",
 	  "not needed for pipes, which a restore gets by --inherit-fd; nothing else can stay outside" },
-	{ "timeout", 0, OPT_SECONDS, CRK_CMD_DUMP, TO(timeout_ms), "SECONDS",
+	{ "timeout", 0, OPT_SECONDS, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(timeout_ms), "SECONDS",
 	  "how long to wait for the processes to stop; default 10" },
-	{ "json", 0, OPT_FLAG, CRK_CMD_DUMP | CRK_CMD_RESTORE | CRK_CMD_CHECK | CRK_CMD_SHOW, TO(json), NULL,
+	{ "json", 0, OPT_FLAG, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP | CRK_CMD_RESTORE | CRK_CMD_CHECK | CRK_CMD_SHOW, TO(json), NULL,
 	  "print the result as JSON" },
 	{ "verbose", 'v', OPT_VERBOSE, CRK_CMD_ALL, TO(verbose), NULL,
 	  "tell phases with times; twice: every object" },
@@ -316,10 +320,14 @@ static int opts_check(const struct crk_command *cmd, struct crk_opts *opts, char
 		return rest[0] ? 0 : usage_error(cmd, "needs a command");
 	if (rest[0])
 		return usage_error(cmd, "takes options only");
-	if ((cmd->bit & (CRK_CMD_DUMP | CRK_CMD_RESTORE)) && !opts->images_dir)
+	if ((cmd->bit & (CRK_CMD_PRE_DUMP | CRK_CMD_DUMP | CRK_CMD_RESTORE)) && !opts->images_dir)
 		return usage_error(cmd, "needs -D DIR");
-	if (cmd->bit == CRK_CMD_DUMP && !opts->cgroup == !opts->tree)
+	if (cmd->bit & (CRK_CMD_PRE_DUMP | CRK_CMD_DUMP) && !opts->cgroup == !opts->tree)
 		return usage_error(cmd, "needs either -g CGROUP or -t PID");
+	if (opts->prev_images && !*opts->prev_images)
+		return usage_error(cmd, "--prev-images-dir needs a directory");
+	if (cmd->bit == CRK_CMD_PRE_DUMP)
+		opts->pre_dump = opts->leave_running = opts->track_mem = true;
 	if (opts->leave_running + opts->leave_stopped + opts->leave_frozen > 1)
 		return usage_error(cmd, "--leave-running, --leave-stopped and --leave-frozen exclude each other");
 	return 0;

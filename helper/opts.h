@@ -13,6 +13,7 @@
 #define CRK_CMD_RESTORE	(1U << 2)
 #define CRK_CMD_CHECK	(1U << 3)
 #define CRK_CMD_SHOW	(1U << 4)
+#define CRK_CMD_PRE_DUMP	(1U << 5)
 #define CRK_CMD_ALL	(~0U)
 
 /**

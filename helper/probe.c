@@ -147,6 +147,11 @@ static int probe_snapshot(const struct probe_ctx *ctx, char *why, size_t size)
 	return probe_feature(ctx, CRK_FEAT_SNAPSHOT, why, size);
 }
 
+static int probe_soft_dirty(const struct probe_ctx *ctx, char *why, size_t size)
+{
+	return probe_feature(ctx, CRK_FEAT_SOFT_DIRTY, why, size);
+}
+
 /* a process with a chosen pid: our own pid is surely taken, so EEXIST is the answer of a kernel that can */
 static int probe_set_tid(const struct probe_ctx *ctx, char *why, size_t size)
 {
@@ -207,6 +212,7 @@ static const struct probe probes[] = {
 	{ "SysV shm attach", false, probe_shmat, "programs with SysV shared memory" },
 	{ "inotify events", false, probe_inotify, "programs with inotify events that they have not read yet" },
 	{ "memory snapshots", false, probe_snapshot, "dump -R holds the processes while their memory is written" },
+	{ "write tracking", false, probe_soft_dirty, "--prev-images-dir saves all pages each time" },
 	{ "timer ids", false, probe_timer_ids, "fast restore of POSIX timers with high ids" },
 	{ "names of memory", false, probe_anon_name, "names given by PR_SET_VMA_ANON_NAME" },
 };

@@ -28,7 +28,15 @@ static volatile sig_atomic_t root_pid;
 static int phase_images(struct crk_rst *r)
 {
 	/* page contents later, while the tree reads them */
-	return crk_imgdir_open(r->opts->images_dir, r->opts->check_only ? CRK_VERIFY_ALL : CRK_VERIFY_RESTORE, &r->dir);
+	enum crk_img_verify verify = r->opts->check_only ? CRK_VERIFY_ALL : CRK_VERIFY_RESTORE;
+	int ret = crk_imgdir_open(r->opts->images_dir, verify, &r->dir);
+
+	if (ret)
+		return ret;
+	if (crk_imgdir_inventory(r->dir)->pre_dump)
+		return crk_fail(-EINVAL, "'%s' is a pre-dump, which has pages only: restore a dump that was made with --prev-images-dir on top of it",
+				r->opts->images_dir);
+	return crk_imgdir_open_parents(r->dir, verify);
 }
 
 static int phase_device(struct crk_rst *r)

@@ -66,7 +66,8 @@ static void count_saved(struct crk_show_proc *p, size_t *at, uint64_t addr, uint
 	}
 }
 
-static int load_pagemap(struct crk_show *s, struct crk_show_proc *p)
+int crk_show_pagemap(const struct crk_show *s, uint32_t pid, struct crk_show_proc *p, uint64_t *saved_ret,
+		     uint64_t *parent_ret)
 {
 	struct crk_img *img;
 	ProtobufCMessage *msg;
@@ -74,17 +75,20 @@ static int load_pagemap(struct crk_show *s, struct crk_show_proc *p)
 	size_t at = 0;
 	int ret;
 
-	ret = crk_img_open(s->dir, CRK_IMG_PAGEMAP, p->ps->pid, &img);
+	*saved_ret = *parent_ret = 0;
+	ret = crk_img_open(s->dir, CRK_IMG_PAGEMAP, pid, &img);
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
 	while ((ret = crk_img_get(img, &msg)) > 0) {
 		const PagemapEntry *e = (const PagemapEntry *)msg;
+		uint64_t bytes = is_head ? 0 : crk_pagemap_nr(e) * s->inv->page_size;
 
-		if (!is_head && (!e->has_flags || e->flags & PE_PRESENT)) {
-			uint64_t bytes = crk_pagemap_nr(e) * s->inv->page_size;
-
-			count_saved(p, &at, e->vaddr, bytes);
-			p->saved_sum += bytes;
+		if (!is_head && (e->in_parent || e->flags & PE_PARENT)) {
+			*parent_ret += bytes;
+		} else if (!is_head && (!e->has_flags || e->flags & PE_PRESENT)) {
+			if (p)
+				count_saved(p, &at, e->vaddr, bytes);
+			*saved_ret += bytes;
 		}
 		is_head = false;
 		protobuf_c_message_free_unpacked(msg, NULL);
@@ -108,7 +112,7 @@ static int load_memory(struct crk_show *s, struct crk_show_proc *p)
 	for (i = 0; i < p->mm->n_vmas; i++)
 		p->mapped_sum += p->mm->vmas[i]->end - p->mm->vmas[i]->start;
 	ret = load_all(s, CRK_IMG_CRK_VMA, p->ps->pid, &p->crk_vmas, &p->nr_crk_vmas);
-	ret = ret ?: load_pagemap(s, p);
+	ret = ret ?: crk_show_pagemap(s, p->ps->pid, p, &p->saved_sum, &p->parent_sum);
 	ret = ret ?: load_all(s, CRK_IMG_CRK_COW, p->ps->pid, &cow, &nr_cow);
 	for (i = 0; i < nr_cow; i++)
 		p->cow_sum += cow[i]->nr_pages * s->inv->page_size;
@@ -218,11 +222,16 @@ static void unload(struct crk_show *s)
 static int crk_show(const char *path, bool json)
 {
 	struct crk_show s = {};
+	struct crk_imgdir *dir;
 	int ret;
 
 	ret = crk_imgdir_open(path, CRK_VERIFY_TABLES, &s.dir);
 	if (ret)
 		return ret;
+	/* what is wrong with them is said; what is in this one can be told all the same */
+	s.parents_usable = !crk_imgdir_open_parents(s.dir, CRK_VERIFY_TABLES);
+	for (dir = s.dir; (dir = crk_imgdir_parent(dir)); )
+		s.nr_parents++;
 	ret = load(&s);
 	if (!ret) {
 		if (json)

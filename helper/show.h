@@ -26,7 +26,7 @@ struct crk_show_proc {
 	FdinfoEntry **fds;
 	size_t nr_fds;
 	uint64_t *saved;		/* bytes in the pages image, of each mapping */
-	uint64_t mapped_sum, saved_sum, cow_sum;
+	uint64_t mapped_sum, saved_sum, parent_sum, cow_sum;	/* parent: left to the parent checkpoint */
 	unsigned int depth;		/* in the tree */
 };
 
@@ -39,7 +39,13 @@ struct crk_show {
 	size_t nr_files;
 	CrkFileEntry **crk_files;
 	size_t nr_crk_files;
+	unsigned int nr_parents;	/* that are there, one behind the other */
+	bool parents_usable;
 };
+
+/* bytes in the pages images of a process: of the checkpoint; of its parents, in *parent_ret */
+int crk_show_pagemap(const struct crk_show *s, uint32_t pid, struct crk_show_proc *p, uint64_t *saved_ret,
+		     uint64_t *parent_ret);
 
 /* ---- show_words.c ---- */
 

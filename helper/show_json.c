@@ -83,6 +83,7 @@ static void json_memory(struct json *j, const struct crk_show *s, const struct c
 	json_object(j, "memory");
 	json_uint(j, "mapped_bytes", p->mapped_sum);
 	json_uint(j, "saved_bytes", p->saved_sum);
+	json_uint(j, "in_parents_bytes", p->parent_sum);
 	json_uint(j, "shared_with_ancestors_bytes", p->cow_sum);
 	json_string(j, "exe", crk_show_file_name(s, p->mm->exe_file_id));
 	json_array(j, "mappings");
@@ -161,6 +162,10 @@ void crk_show_json(const struct crk_show *s, FILE *to)
 	json_uint(&j, "bytes", crk_imgdir_size(s->dir));
 	json_string(&j, "machine", crk_machine_name(s->inv->machine));
 	json_message(&j, "inventory", &s->inv->base);
+	if (s->inv->parent) {
+		json_uint(&j, "parents", s->nr_parents);
+		json_bool(&j, "parents_usable", s->parents_usable);
+	}
 	json_array(&j, "processes");
 	for (i = 0; i < s->nr_procs; i++)
 		json_proc(&j, s, &s->procs[i]);

@@ -192,6 +192,19 @@ static void exit_print(uint32_t code, FILE *to)
 		fprintf(to, "exited with %d", WEXITSTATUS(code));
 }
 
+static bool is_pre_dump(const struct crk_show *s)
+{
+	return s->inv->pre_dump && !s->nr_procs;
+}
+
+static const char *human_parents(unsigned int nr)
+{
+	static char buf[64];
+
+	snprintf(buf, sizeof(buf), "%u checkpoint%s before this one in all", nr, nr == 1 ? "" : "s");
+	return buf;
+}
+
 static void text_head(const struct crk_show *s, FILE *to)
 {
 	const CrkInventoryEntry *inv = s->inv;
@@ -203,8 +216,13 @@ static void text_head(const struct crk_show *s, FILE *to)
 		inv->nodename ?: "?", inv->kernel_release ?: "?", crk_machine_name(inv->machine));
 	if (inv->cgroup)
 		fprintf(to, "cgroup      %s\n", inv->cgroup);
+	if (inv->parent)
+		fprintf(to, "parent      %s, %s\n", printable(inv->parent),
+			s->parents_usable ? human_parents(s->nr_parents) : "which can't be used");
 	if (inv->has_frozen_ns)
 		fprintf(to, "frozen for  %.1f ms\n", inv->frozen_ns / 1e6);
+	if (is_pre_dump(s))
+		return;
 	fprintf(to, "contains    %zu process%s, %zu thread%s, %zu open or mapped file%s\n\n", s->nr_procs,
 		s->nr_procs == 1 ? "" : "es", s->nr_threads, s->nr_threads == 1 ? "" : "s", s->nr_files,
 		s->nr_files == 1 ? "" : "s");
@@ -257,6 +275,8 @@ static void text_memory(const struct crk_show *s, const struct crk_show_proc *p,
 		return;
 	fprintf(to, "  memory   %zu mappings, %s mapped, %s saved", p->mm->n_vmas, human(p->mapped_sum, mapped),
 		human(p->saved_sum, saved));
+	if (p->parent_sum)
+		fprintf(to, ", %s in parents", human(p->parent_sum, saved));
 	if (p->cow_sum)
 		fprintf(to, ", %s shared with ancestors", human(p->cow_sum, saved));
 	putc('\n', to);
@@ -308,11 +328,30 @@ static void text_files(const struct crk_show *s, const struct crk_show_proc *p, 
 	}
 }
 
+/* pages only, so there is no tree to show */
+static void text_pre_dump(const struct crk_show *s, FILE *to)
+{
+	char saved_text[16], parent_text[16];
+	uint64_t saved, parent;
+	size_t i;
+
+	fputs("a pre-dump: has pages only, for a dump on top of it\n\n", to);
+	fprintf(to, "%8s %11s %11s\n", "PID", "SAVED", "IN PARENTS");
+	for (i = 0; i < s->inv->n_tracked; i++)
+		if (!crk_show_pagemap(s, s->inv->tracked[i]->pid, NULL, &saved, &parent))
+			fprintf(to, "%8u %11s %11s\n", s->inv->tracked[i]->pid, human(saved, saved_text),
+				human(parent, parent_text));
+}
+
 void crk_show_text(const struct crk_show *s, FILE *to)
 {
 	size_t i;
 
 	text_head(s, to);
+	if (is_pre_dump(s)) {
+		text_pre_dump(s, to);
+		return;
+	}
 	text_tree(s, to);
 	for (i = 0; i < s->nr_procs; i++) {
 		const struct crk_show_proc *p = &s->procs[i];

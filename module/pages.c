@@ -25,6 +25,7 @@
  * @nr_ids: entries of @ids
  * @max_ids: room in @ids
  * @next: first address not yet reported
+ * @vma_flags: CRK_PAGE_* that all pages with contents of the mapping have
  */
 struct page_walk {
 	struct crk_job *job;
@@ -33,7 +34,34 @@ struct page_walk {
 	u32 nr, max;
 	u32 nr_ids, max_ids;
 	u64 next;
+	u32 vma_flags;
 };
+
+/*
+ * mremap() moves whole page tables without a word to the soft-dirty bits in them, if addresses are multiples of what a
+ * table covers.  Anonymous memory tells by its offset, which stays that of where it first was; of a file the offset is
+ * the file's, so that size has to tell (what is cut short after such a move is not noticed).
+ */
+static bool may_have_moved(const struct vm_area_struct *vma)
+{
+	if (!vma->vm_file)
+		return vma->vm_pgoff != vma->vm_start >> PAGE_SHIFT;
+	return vma->vm_end - vma->vm_start >= PMD_SIZE &&
+	       round_up(vma->vm_start, PMD_SIZE) <= vma->vm_end - PMD_SIZE;
+}
+
+/* VM_SOFTDIRTY: made since the bits were cleared, and what its page tables say of that is not complete */
+static u32 tracking_flags(const struct vm_area_struct *vma)
+{
+	u32 flags = 0;
+
+	if (vma->vm_flags & VM_SOFTDIRTY)
+		flags |= CRK_PAGE_SOFT_DIRTY;
+	/* a page that is replaced by one of the same contents loses its bit: replace_page() in mm/ksm.c */
+	if (!IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) || (vma->vm_flags & (VM_HUGETLB | VM_MERGEABLE)) || may_have_moved(vma))
+		flags |= CRK_PAGE_UNTRACKED;
+	return flags;
+}
 
 /* reports @nr pages from @addr on; 1 when there is no room for all of them: the walk ends and goes on at walk->next */
 static int run_add(struct page_walk *w, unsigned long addr, unsigned long nr, u32 flags, unsigned long pfn)
@@ -94,12 +122,14 @@ static int pte_walk(pte_t *ptep, unsigned long addr, unsigned long next, struct 
 	if (!pte_present(pte)) {
 		if (walk->vma->vm_flags & VM_SHARED)
 			return 0;
-		return run_add(w, addr, 1, CRK_PAGE_SWAP, 0);
+		flags = pte_swp_soft_dirty(pte) ? CRK_PAGE_SOFT_DIRTY : 0;
+		return run_add(w, addr, 1, flags | w->vma_flags | CRK_PAGE_SWAP, 0);
 	}
 	if (pte_soft_dirty(pte))
 		flags |= CRK_PAGE_SOFT_DIRTY;
 	if (pte_pfn(pte) == page_to_pfn(ZERO_PAGE(addr)))
 		return run_add(w, addr, 1, flags | CRK_PAGE_ZERO, 0);
+	flags |= w->vma_flags;
 	if (pte_special(pte))		/* memory of a device: not everything in a mapping need be of one kind */
 		return 0;
 	page = pfn_to_page(pte_pfn(pte));
@@ -118,6 +148,7 @@ static int huge_pmd_add(struct page_walk *w, struct vm_area_struct *vma, pmd_t p
 		flags = CRK_PAGE_ZERO;
 	if (pmd_soft_dirty(pmd))
 		flags |= CRK_PAGE_SOFT_DIRTY;
+	flags |= w->vma_flags;
 	return run_add(w, addr, (next - addr) >> PAGE_SHIFT, flags | CRK_PAGE_HUGE, pmd_pfn(pmd) + skip);
 }
 
@@ -138,7 +169,8 @@ static int pmd_walk(pmd_t *pmdp, unsigned long addr, unsigned long next, struct 
 	} else if (!pmd_none(pmd) && !pmd_present(pmd)) {
 		walk->action = ACTION_CONTINUE;	/* being migrated: reading it waits until that is done */
 		if (!(walk->vma->vm_flags & VM_SHARED))
-			ret = run_add(w, addr, (next - addr) >> PAGE_SHIFT, CRK_PAGE_SWAP | CRK_PAGE_HUGE, 0);
+			ret = run_add(w, addr, (next - addr) >> PAGE_SHIFT,
+				      CRK_PAGE_SWAP | CRK_PAGE_HUGE | CRK_PAGE_SOFT_DIRTY | w->vma_flags, 0);
 	}
 	spin_unlock(ptl);
 	return ret;
@@ -151,16 +183,17 @@ static int hugetlb_walk_entry(pte_t *ptep, unsigned long hmask, unsigned long ad
 	struct hstate *h = hstate_vma(walk->vma);
 	spinlock_t *ptl = huge_pte_lock(h, walk->mm, ptep);
 	pte_t pte = crk_huge_ptep_get(walk->mm, addr, ptep);
+	struct page_walk *w = walk->private;
 	unsigned long skip = (addr & ~hmask) >> PAGE_SHIFT, nr = (next - addr) >> PAGE_SHIFT;
 	int ret = 0;
 
 	if (pte_present(pte)) {
 		struct page *first = pte_page(pte);
 
-		ret = run_add(walk->private, addr, nr, page_flags(first, first) | CRK_PAGE_HUGE,
+		ret = run_add(w, addr, nr, page_flags(first, first) | CRK_PAGE_HUGE | w->vma_flags,
 			      pte_pfn(pte) + skip);
 	} else if (!pte_none(pte) && !crk_pte_is_marker(pte) && !(walk->vma->vm_flags & VM_SHARED)) {
-		ret = run_add(walk->private, addr, nr, CRK_PAGE_SWAP | CRK_PAGE_HUGE, 0);
+		ret = run_add(w, addr, nr, CRK_PAGE_SWAP | CRK_PAGE_HUGE | w->vma_flags, 0);
 	}
 	spin_unlock(ptl);
 	return ret;
@@ -173,7 +206,9 @@ static int hugetlb_walk_entry(pte_t *ptep, unsigned long hmask, unsigned long ad
 static int vma_walk(unsigned long addr, unsigned long next, struct mm_walk *walk)
 {
 	const struct vm_area_struct *vma = walk->vma;
+	struct page_walk *w = walk->private;
 
+	w->vma_flags = tracking_flags(vma);
 	return (vma->vm_flags & (VM_IO | VM_PFNMAP)) || (!vma->vm_file && vma->vm_ops);
 }
 

@@ -42,6 +42,7 @@
 #define CRK_FEAT_INOTIFY	(1ULL << 7)	/* CRK_IOC_EVENTS, CRK_IOC_EVENTS_PUT */
 #define CRK_FEAT_OABI		(1ULL << 8)	/* system calls by CRK_ABI_OABI */
 #define CRK_FEAT_SNAPSHOT	(1ULL << 9)	/* CRK_IOC_SNAPSHOT, struct crk_read.snapshot */
+#define CRK_FEAT_SOFT_DIRTY	(1ULL << 10)	/* this kernel tracks writes to pages: CRK_PAGE_SOFT_DIRTY */
 
 /**
  * struct crk_info - CRK_IOC_INFO: what this module can do

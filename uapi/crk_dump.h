@@ -247,9 +247,10 @@ struct crk_vmas {
 #define CRK_PAGE_MAYSHARE	(1U << 3)	/* anonymous and not exclusive: may be shared copy-on-write */
 #define CRK_PAGE_SWAP		(1U << 4)	/* not in memory, has contents */
 #define CRK_PAGE_HUGE		(1U << 5)	/* mapped by a huge page table entry */
-#define CRK_PAGE_SOFT_DIRTY	(1U << 6)
+#define CRK_PAGE_SOFT_DIRTY	(1U << 6)	/* may have been written since "4" went to /proc/PID/clear_refs */
 #define CRK_PAGE_GUARD		(1U << 7)	/* no page: MADV_GUARD_INSTALL */
 #define CRK_PAGE_POISONED	(1U << 8)	/* no page: UFFDIO_POISON, or what was in it is lost */
+#define CRK_PAGE_UNTRACKED	(1U << 9)	/* may change without CRK_PAGE_SOFT_DIRTY, then and from now on */
 
 /**
  * struct crk_pages - a run of equal pages; absent pages are in no run

@@ -51,6 +51,11 @@ struct crk_private {
 	struct crk_range *ranges;	/* in order of address */
 	size_t nr, room;
 	struct crk_ranges guards;	/* pages of MADV_GUARD_INSTALL */
+	struct crk_ranges in_parent;	/* what the parent checkpoint has, and would tell if it had changed */
+	size_t in_parent_at;		/* the scan's place in it */
+	struct crk_ranges left;		/* what is left to the parent checkpoint */
+	bool tracking;			/* the next dump will ask what has changed since this one */
+	struct crk_ranges untracked;	/* if so: what may change without a trace */
 	uint32_t snapshot;		/* that is read after the thaw; 0: all is read before */
 	bool locked_too;		/* locked memory is in the snapshot */
 	struct crk_img *img;		/* pages-N.img, as long as there is something to come */
@@ -79,15 +84,21 @@ struct crk_dump_mem {
 	/* pagemap.c: of each process, in the order of d->procs */
 	struct crk_page_ids *ids;
 	struct crk_private *private;
+	/* tracking.c */
+	bool tracking, can_clear;
+	uint8_t id[CRK_IMG_ID_LEN];	/* of this dump */
+	CrkTrackedEntry *tracked, **tracked_ptrs;
 };
 
+/* tracking.c: before the scan: which pages the parent checkpoint has */
+int crk_tracking_look(struct crk_dump *d);
 /* which pages there are: before any memory is duplicated, since all pages are shared then */
 int crk_pagemap_scan(struct crk_dump *d, struct crk_dproc *p);
 /* snapshot.c: duplicates of what is better read after the thaw; why the others are not, with -v */
 int crk_snapshots_take(struct crk_dump *d);
 bool crk_snapshot_has(const struct crk_private *m, const struct crk_vma *v);	/* is the mapping in a snapshot of @m? */
 int crk_vmas_dump(struct crk_dump *d, struct crk_dproc *p, const uint64_t *nr_pages);
-/* what is not in a snapshot; pages with contents by mapping into @nr_pages */
+/* what is not in a snapshot; pages with contents by mapping into @nr_pages, which may be NULL */
 int crk_pagemap_dump(struct crk_dump *d, struct crk_dproc *p, uint64_t *nr_pages);
 int crk_pagemap_dump_later(struct crk_dump *d, struct crk_dproc *p);	/* the rest */
 int crk_cow_dump(struct crk_dump *d, struct crk_dproc *p);
@@ -106,11 +117,19 @@ int crk_vma_open(const struct crk_dproc *p, const struct crk_vma *v, char **link
 
 /* ---- restore ---- */
 
-/* pages in the images: @nr from @addr on, at @off of the process's pages image */
+/* pages in the images: @nr from @addr on, at @off of a pages image */
 struct crk_rrun {
 	uint64_t addr;
 	uint64_t nr;
 	uint64_t off;
+	uint32_t source;		/* of struct crk_rmem.sources */
+};
+
+/* a pages image that has pages of a process: of the checkpoint, of its parent, and so on */
+struct crk_rsource {
+	struct crk_imgdir *dir;
+	uint32_t pages_id;
+	int fd;				/* -1: none of its pages is needed, or not yet open */
 };
 
 struct crk_rvma {
@@ -164,7 +183,9 @@ struct crk_rmem {
 	struct crk_rvma *vmas;
 	size_t nr_vmas;
 	struct crk_rrun *runs;
-	size_t nr_runs, room_runs;
+	size_t nr_runs;
+	struct crk_rsource *sources;
+	size_t nr_sources;
 	struct crk_rshare *shares;
 	size_t nr_shares, room_shares;
 	struct crk_area **areas;	/* that it makes or inherits, apart from each other */
@@ -172,8 +193,6 @@ struct crk_rmem {
 	struct crk_ranges give, kept, inherit;	/* share.c */
 	struct crk_vdso_use *vdso;	/* NULL: it has none */
 	bool gave;			/* in this process: @give is in the areas */
-	uint32_t pages_id;
-	int pages_fd;			/* -1: no pages */
 };
 
 /* a shared memory object of the restore */
@@ -198,9 +217,14 @@ struct crk_rst_mem {
 int crk_shmem_plan(struct crk_rst *r);
 int crk_shmem_open_all(struct crk_rst *r);
 struct crk_rshm *crk_shmem_find(struct crk_rst *r, uint32_t id, bool sysv);
-/* reads a pagemap image: its runs and pages image */
+/* runs.c: reads a pagemap image of shared memory: its runs and pages image */
 int crk_runs_read(struct crk_rst *r, enum crk_img_type type, uint32_t id, struct crk_rrun **runs, size_t *nr,
-		  size_t *room, uint32_t *pages_id_ret);
+		  uint32_t *pages_id_ret);
+int crk_runs_plan(struct crk_rst *r, pid_t pid, struct crk_rmem *m);	/* @m's runs and sources, along the chain of parents */
+int crk_runs_open(struct crk_rst *r, struct crk_rmem *m);		/* those sources that are needed */
+void crk_runs_free(struct crk_rmem *m);
+/* the file that has what @run holds at @addr, and where */
+int crk_rrun_file(const struct crk_rmem *m, const struct crk_rrun *run, uint64_t addr, uint64_t *off_ret);
 
 int crk_vdso_plan(struct crk_rst *r);
 void crk_vdso_free(struct crk_rst *r);

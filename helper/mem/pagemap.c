@@ -61,6 +61,32 @@ static int range_add(struct crk_private *m, uint64_t addr, uint64_t len)
 	return 0;
 }
 
+/* pages that did not change since the parent checkpoint, and that it has, are left to it */
+static int content_add(struct crk_private *m, const struct crk_pages *run)
+{
+	uint64_t addr = run->addr, end = addr + run->nr * PAGE_SIZE;
+	int err = 0;
+
+	if (m->tracking && run->flags & CRK_PAGE_UNTRACKED)
+		err = crk_ranges_append(&m->untracked, addr, end);
+	if (run->flags & (CRK_PAGE_UNTRACKED | CRK_PAGE_SOFT_DIRTY))
+		return err ?: range_add(m, addr, end - addr);
+	while (addr < end && !err) {
+		const struct crk_span *has;
+		uint64_t up_to;
+
+		while (m->in_parent_at < m->in_parent.nr && m->in_parent.spans[m->in_parent_at].end <= addr)
+			m->in_parent_at++;
+		has = &m->in_parent.spans[m->in_parent_at];
+		if (m->in_parent_at == m->in_parent.nr || has->start >= end)
+			return range_add(m, addr, end - addr);
+		up_to = has->start > addr ? has->start : min(has->end, end);
+		err = has->start > addr ? range_add(m, addr, up_to - addr) : crk_ranges_append(&m->left, addr, up_to);
+		addr = up_to;
+	}
+	return err;
+}
+
 static int refuse_poisoned(const struct crk_dproc *p, const struct crk_pages *run)
 {
 	return crk_fail(-EOPNOTSUPP, "pid %d (%s) address %llx: a poisoned page (UFFDIO_POISON, or its contents are lost): not supported",
@@ -85,7 +111,7 @@ static int batch_take(const struct crk_dproc *p, struct scan *s, const struct cr
 		if (!err && run->flags & CRK_PAGE_GUARD)
 			err = crk_ranges_append(&s->to->guards, run->addr, run->addr + run->nr * PAGE_SIZE);
 		if (!err && run->flags & (CRK_PAGE_ANON | CRK_PAGE_SWAP))
-			err = range_add(s->to, run->addr, run->nr * PAGE_SIZE);
+			err = content_add(s->to, run);
 	}
 	return err;
 }
@@ -141,19 +167,27 @@ int crk_pagemap_scan(struct crk_dump *d, struct crk_dproc *p)
 static int write_pagemap(struct crk_dump *d, struct crk_dproc *p, const struct crk_private *m, uint32_t pages_id)
 {
 	PagemapHead head = PAGEMAP_HEAD__INIT;
+	size_t i = 0, k = 0;
 	struct crk_img *img;
 	int err, err2;
-	size_t i;
 
 	err = crk_img_create(d->dir, CRK_IMG_PAGEMAP, p->pid, &img);
 	if (err)
 		return err;
 	head.pages_id = pages_id;
 	err = crk_img_put(img, &head.base);
-	for (i = 0; i < m->nr && !err; i++) {
+	while ((i < m->nr || k < m->left.nr) && !err) {
+		const struct crk_span *left = &m->left.spans[k];
 		PagemapEntry e = PAGEMAP_ENTRY__INIT;
 
-		crk_pagemap_set(&e, m->ranges[i].addr, m->ranges[i].len / PAGE_SIZE, PE_PRESENT);
+		if (k == m->left.nr || (i < m->nr && m->ranges[i].addr < left->start)) {
+			crk_pagemap_set(&e, m->ranges[i].addr, m->ranges[i].len / PAGE_SIZE, PE_PRESENT);
+			i++;
+		} else {
+			crk_pagemap_set(&e, left->start, (left->end - left->start) / PAGE_SIZE, PE_PARENT);
+			d->pages_in_parent += e.nr_pages;
+			k++;
+		}
 		err = crk_img_put(img, &e.base);
 	}
 	err2 = crk_img_close(img);
@@ -266,9 +300,19 @@ static int write_pages(struct crk_dump *d, struct crk_dproc *p, struct crk_priva
 static void count_pages(const struct crk_dproc *p, const struct crk_private *m, uint64_t *nr_pages)
 {
 	struct walk w = walk_init(p, m);
+	size_t i, k, v = 0;
 
 	while (walk_next(&w))
 		nr_pages[w.v - p->vmas] += w.piece.len / PAGE_SIZE;
+	for (i = 0; i < m->left.nr; i++) {
+		const struct crk_span *left = &m->left.spans[i];
+
+		while (v + 1 < p->nr_vmas && p->vmas[v].end <= left->start)
+			v++;
+		for (k = v; k < p->nr_vmas && p->vmas[k].start < left->end; k++)
+			nr_pages[k] += (min(left->end, (uint64_t)p->vmas[k].end) -
+					max(left->start, (uint64_t)p->vmas[k].start)) / PAGE_SIZE;
+	}
 }
 
 static int pages_end(struct crk_private *m, int err)
@@ -293,7 +337,7 @@ int crk_pagemap_dump(struct crk_dump *d, struct crk_dproc *p, uint64_t *nr_pages
 		err = pages_end(m, err);
 	if (!err)
 		err = write_pagemap(d, p, m, pages_id);
-	if (!err)
+	if (!err && nr_pages)
 		count_pages(p, m, nr_pages);
 	return err;
 }
@@ -388,6 +432,9 @@ void crk_pagemap_free(struct crk_dump *d)
 	for (i = 0; d->mem->private && i < d->nr_procs; i++) {
 		free(d->mem->private[i].ranges);
 		crk_ranges_free(&d->mem->private[i].guards);
+		crk_ranges_free(&d->mem->private[i].in_parent);
+		crk_ranges_free(&d->mem->private[i].left);
+		crk_ranges_free(&d->mem->private[i].untracked);
 		crk_img_close(d->mem->private[i].img);
 	}
 	free(d->mem->private);

@@ -13,10 +13,11 @@
 
 /* ---- dump ---- */
 
-int crk_mem_dump(struct crk_dump *d)
+/* which pages there are, and snapshots of those that are read later */
+static int pages_begin(struct crk_dump *d)
 {
 	size_t i;
-	int err = 0;
+	int err;
 
 	d->mem = calloc(1, sizeof(*d->mem));
 	if (!d->mem)
@@ -25,10 +26,29 @@ int crk_mem_dump(struct crk_dump *d)
 	d->mem->private = calloc(d->nr_procs, sizeof(*d->mem->private));
 	if (!d->mem->ids || !d->mem->private)
 		return crk_oom();
+	err = crk_tracking_look(d);
 	for (i = 0; i < d->nr_procs && !err; i++)
 		if (!d->procs[i].zombie)
 			err = crk_pagemap_scan(d, &d->procs[i]);
-	err = err ?: crk_snapshots_take(d);
+	return err ?: crk_snapshots_take(d);
+}
+
+int crk_mem_pre_dump(struct crk_dump *d)
+{
+	int err = pages_begin(d);
+	size_t i;
+
+	for (i = 0; i < d->nr_procs && !err; i++)
+		if (!d->procs[i].zombie && !d->procs[i].mm_of)
+			err = crk_pagemap_dump(d, &d->procs[i], NULL);
+	return err;
+}
+
+int crk_mem_dump(struct crk_dump *d)
+{
+	int err = pages_begin(d);
+	size_t i;
+
 	for (i = 0; i < d->nr_procs && !err; i++) {
 		struct crk_dproc *p = &d->procs[i];
 		_cleanup_free_ uint64_t *nr_pages = calloc(p->nr_vmas + 1, sizeof(*nr_pages));
@@ -72,6 +92,8 @@ void crk_mem_dump_free(struct crk_dump *d)
 	crk_pagemap_free(d);
 	crk_img_close(d->mem->vdso_img);
 	free(d->mem->vdsos);
+	free(d->mem->tracked);
+	free(d->mem->tracked_ptrs);
 	free(d->mem->shms);
 	free(d->mem->files);
 	free(d->mem);
@@ -79,40 +101,6 @@ void crk_mem_dump_free(struct crk_dump *d)
 }
 
 /* ---- restore: reading ---- */
-
-int crk_runs_read(struct crk_rst *r, enum crk_img_type type, uint32_t id, struct crk_rrun **runs, size_t *nr,
-		  size_t *room, uint32_t *pages_id_ret)
-{
-	ProtobufCMessage *msg;
-	struct crk_img *img;
-	uint64_t off = 0;
-	int ret;
-
-	ret = crk_img_open(r->dir, type, id, &img);
-	if (ret)
-		return ret == -ENOENT ? crk_fail(ret, "the pagemap image of %u is missing", id) : ret;
-	ret = crk_img_get(img, &msg);
-	if (ret == 1) {
-		*pages_id_ret = ((PagemapHead *)msg)->pages_id;
-		protobuf_c_message_free_unpacked(msg, NULL);
-	}
-	while (ret == 1 && (ret = crk_img_get(img, &msg)) == 1) {
-		const PagemapEntry *e = (const PagemapEntry *)msg;
-		struct crk_rrun *run = array_add(*runs, *nr, *room);
-
-		if (!run) {
-			ret = crk_oom();
-		} else {
-			*run = (struct crk_rrun){ e->vaddr, crk_pagemap_nr(e), off };
-			off += run->nr * PAGE_SIZE;
-			if (e->in_parent || e->flags & PE_PARENT)
-				ret = crk_fail(-EOPNOTSUPP, "images of a parent checkpoint are not supported");
-		}
-		protobuf_c_message_free_unpacked(msg, NULL);
-	}
-	crk_img_close(img);
-	return ret < 0 ? ret : 0;
-}
 
 static int read_vmas(struct crk_rst *r, struct crk_rproc *p, struct crk_rmem *m)
 {
@@ -138,21 +126,6 @@ static int read_vmas(struct crk_rst *r, struct crk_rproc *p, struct crk_rmem *m)
 	if (ret < 0)
 		return ret;
 	return m->nr_vmas == nr ? 0 : crk_fail(-EBADMSG, "crk-vma-%d.img and mm-%d.img do not fit", p->pid, p->pid);
-}
-
-size_t crk_rrun_from(const struct crk_rmem *m, uint64_t addr)
-{
-	size_t lo = 0, hi = m->nr_runs;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (m->runs[mid].addr + m->runs[mid].nr * PAGE_SIZE <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
 }
 
 /* the list of pages that @p shares with the ancestor @pid; *ret is NULL if that is no ancestor in the images */
@@ -219,13 +192,12 @@ static int plan_proc(struct crk_rst *r, struct crk_rproc *p)
 	if (!m)
 		return crk_oom();
 	p->mem = m;
-	m->pages_fd = -1;
 	ret = crk_img_read_one(r->dir, CRK_IMG_MM, p->pid, &msg);
 	if (ret)
 		return ret == -ENOENT ? crk_fail(ret, "mm-%d.img is missing", p->pid) : ret;
 	m->mm = (MmEntry *)msg;
 	ret = read_vmas(r, p, m);
-	ret = ret ?: crk_runs_read(r, CRK_IMG_PAGEMAP, p->pid, &m->runs, &m->nr_runs, &m->room_runs, &m->pages_id);
+	ret = ret ?: crk_runs_plan(r, p->pid, m);
 	return ret ?: read_cow(r, p, m);
 }
 
@@ -332,21 +304,6 @@ int crk_mem_plan(struct crk_rst *r)
 
 /* ---- restore: opening ---- */
 
-static int open_pages(struct crk_rst *r, struct crk_rmem *m)
-{
-	struct crk_img *img;
-	int err;
-
-	if (!m->nr_runs)
-		return 0;
-	err = crk_img_open(r->dir, CRK_IMG_PAGES, m->pages_id, &img);
-	if (err)
-		return err == -ENOENT ? crk_fail(err, "pages-%u.img is missing", m->pages_id) : err;
-	m->pages_fd = fcntl(crk_img_fd(img), F_DUPFD_CLOEXEC, r->fd_base);
-	crk_img_close(img);
-	return m->pages_fd < 0 ? crk_err(-errno, "cannot move a descriptor above %d", r->fd_base) : 0;
-}
-
 /* here, since a file that is opened in a process would be another one in the next */
 static int open_files(struct crk_rst *r, const struct crk_rmem *m)
 {
@@ -367,7 +324,7 @@ int crk_mem_open_all(struct crk_rst *r)
 	for (i = 0; i < r->nr_procs && !err; i++) {
 		if (!r->procs[i].mem)
 			continue;
-		err = open_pages(r, r->procs[i].mem);
+		err = crk_runs_open(r, r->procs[i].mem);
 		err = err ?: open_files(r, r->procs[i].mem);
 	}
 	return err;
@@ -383,11 +340,9 @@ static void proc_free(struct crk_rmem *m)
 		protobuf_c_message_free_unpacked(&m->entries[i]->base, NULL);
 	if (m->mm)
 		protobuf_c_message_free_unpacked(&m->mm->base, NULL);
-	if (m->pages_fd >= 0)
-		close(m->pages_fd);
+	crk_runs_free(m);
 	free(m->entries);
 	free(m->vmas);
-	free(m->runs);
 	for (i = 0; i < m->nr_shares; i++)
 		crk_ranges_free(&m->shares[i].pages);
 	free(m->shares);

@@ -205,15 +205,15 @@ static int add_fill(const struct crk_rmem *m, struct ops *o, uint64_t start, uin
 
 	for (; run < m->nr_runs && m->runs[run].addr < end; run++) {
 		uint64_t from = max(m->runs[run].addr, start);
-		uint64_t to = min(m->runs[run].addr + m->runs[run].nr * PAGE_SIZE, end);
+		uint64_t to = min(m->runs[run].addr + m->runs[run].nr * PAGE_SIZE, end), off;
 
 		if (from >= to)
 			continue;
 		op = op_add(o, CRK_OP_FILL, from, to - from);
 		if (!op)
 			return -ENOMEM;
-		op->fd = m->pages_fd;
-		op->off = m->runs[run].off + (from - m->runs[run].addr);
+		op->fd = crk_rrun_file(m, &m->runs[run], from, &off);
+		op->off = off;
 	}
 	return 0;
 }
@@ -250,17 +250,24 @@ static int add_differences(const struct crk_rmem *m, struct ops *o, const struct
 	return err;
 }
 
+/* all of [start, end); @run: the first that may be in it */
+static bool has_all(const struct crk_rmem *m, uint64_t start, uint64_t end, size_t run)
+{
+	for (; run < m->nr_runs && m->runs[run].addr <= start && start < end; run++)
+		start = m->runs[run].addr + m->runs[run].nr * PAGE_SIZE;
+	return start >= end;
+}
+
 /* the pages of @v, whose mapping is the last record */
 static int add_fills(const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
 {
 	size_t first = crk_rrun_from(m, v->start), map = o->nr - 1;
-	const struct crk_rrun *run = &m->runs[first];
 
 	if (is_staged(m, v))
 		return add_differences(m, o, v);
 	/* one fault for all is cheaper than one for each page */
-	if (first < m->nr_runs && run->addr <= v->start && run->addr + run->nr * PAGE_SIZE >= v->end &&
-	    crk_vma_is_anon(v) && v->prot & PROT_WRITE && v->end - v->start >= 16 * PAGE_SIZE)
+	if (crk_vma_is_anon(v) && v->prot & PROT_WRITE && v->end - v->start >= 16 * PAGE_SIZE &&
+	    has_all(m, v->start, v->end, first))
 		o->ops[map].flags |= CRK_MAP_POPULATE;
 	return add_fill(m, o, v->start, v->end, first);
 }
@@ -273,14 +280,16 @@ static int add_history(const struct crk_rmem *m, struct ops *o, const struct crk
 {
 	size_t first = crk_rrun_from(m, v->start);
 	struct crk_op *op;
+	uint64_t off;
 
-	if (!crk_vma_is_anon(v) || !(v->e->flags & CRK_VMA_ANON_VMA) || m->pages_fd < 0 ||
+	if (!crk_vma_is_anon(v) || !(v->e->flags & CRK_VMA_ANON_VMA) || !m->nr_runs ||
 	    (first < m->nr_runs && m->runs[first].addr < v->end))
 		return 0;
 	op = op_add(o, CRK_OP_FILL, v->start, PAGE_SIZE);
 	if (!op)
 		return -ENOMEM;
-	op->fd = m->pages_fd;
+	op->fd = crk_rrun_file(m, m->runs, m->runs->addr, &off);
+	op->off = off;
 	op = op_add(o, CRK_OP_ADVISE, v->start, PAGE_SIZE);
 	if (op)
 		op->arg = MADV_DONTNEED;

@@ -239,11 +239,11 @@ static int fill_object(struct crk_rst *r, const struct crk_rshm *s, char *at)
 {
 	struct crk_rrun *runs = NULL;
 	struct crk_img *img = NULL;
-	size_t nr = 0, room = 0, i;
+	size_t nr = 0, i;
 	uint32_t pages_id;
 	int err;
 
-	err = crk_runs_read(r, CRK_IMG_PAGEMAP_SHMEM, s->id, &runs, &nr, &room, &pages_id);
+	err = crk_runs_read(r, CRK_IMG_PAGEMAP_SHMEM, s->id, &runs, &nr, &pages_id);
 	if (!err)
 		err = crk_img_open(r->dir, CRK_IMG_PAGES, pages_id, &img);
 	for (i = 0; i < nr && !err; i++) {

@@ -61,9 +61,9 @@ static int stage_read(const struct crk_rproc *p, uint64_t start, uint64_t end)
 
 	while (start < end) {
 		const struct crk_rrun *run = &m->runs[i];
-		uint64_t run_end, up_to;
+		uint64_t run_end, up_to, off;
+		int err, fd;
 		void *to;
-		int err;
 
 		if (i == m->nr_runs || run->addr > start)
 			return crk_fail(-EBADMSG, "pid %d: crk-cow names page %llx, which is not in its pagemap", p->pid,
@@ -74,7 +74,8 @@ static int stage_read(const struct crk_rproc *p, uint64_t start, uint64_t end)
 		if (!to)
 			return crk_fail(-EBADMSG, "pid %d: page %llx of crk-cow is in no mapping", p->pid,
 					(unsigned long long)start);
-		err = pread_all(m->pages_fd, to, up_to - start, run->off + (start - run->addr));
+		fd = crk_rrun_file(m, run, start, &off);
+		err = pread_all(fd, to, up_to - start, off);
 		if (err)
 			return crk_err(err, "pid %d: pages at %llx", p->pid, (unsigned long long)start);
 		start = up_to;

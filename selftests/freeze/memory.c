@@ -19,7 +19,7 @@
 #define HUGE (2UL << 20)
 
 struct shared {
-	unsigned long private, exclusive, untouched, zero, file, shm, none, huge, text, sysv, hugetlb;
+	unsigned long private, exclusive, untouched, zero, file, shm, none, huge, text, sysv, hugetlb, moved, alike;
 	bool has_thp;
 	pid_t child;
 };
@@ -87,6 +87,15 @@ static void memory(void *arg)
 		shared->hugetlb = (unsigned long)p;
 		p[HUGE - 1] = 'H';
 	}
+	p = (void *)anon(PAGE);
+	*p = 'm';
+	shared->moved = anon(PAGE);
+	if (mremap(p, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, shared->moved) == MAP_FAILED)
+		_exit(1);
+	shared->alike = anon(PAGE);
+	*(char *)shared->alike = 'k';
+	if (madvise((void *)shared->alike, PAGE, MADV_MERGEABLE))
+		shared->alike = 0;
 	child = fork();
 	if (!child) {
 		((char *)shared->private)[0] = 'c';	/* its own copy from now on */
@@ -251,15 +260,24 @@ static int pages_get(int dev, pid_t pid, unsigned long start, unsigned long end)
 	return err ?: cmd.start == end ? 0 : -1;
 }
 
+#define TRACKING (CRK_PAGE_SOFT_DIRTY | CRK_PAGE_UNTRACKED)
+
 /* flags of the page at @addr; -1 if absent */
-static int page(unsigned long addr)
+static int page_all(unsigned long addr)
 {
 	unsigned int i;
 
 	for (i = 0; i < nr_runs; i++)
 		if (runs[i].addr <= addr && addr < runs[i].addr + runs[i].nr * PAGE)
-			return runs[i].flags & ~CRK_PAGE_SOFT_DIRTY;
+			return runs[i].flags;
 	return -1;
+}
+
+static int page(unsigned long addr)
+{
+	int flags = page_all(addr);
+
+	return flags < 0 ? flags : flags & ~(int)TRACKING;
 }
 
 static uint64_t page_id(unsigned long addr)
@@ -318,6 +336,43 @@ TEST_F(mem, pages_shared_with_the_child)
 	EXPECT_EQ(huge, page_id(shared->huge + 5 * PAGE));
 }
 
+/* a debugger's write counts like the process's own */
+TEST_F(mem, pages_that_were_written)
+{
+	CMD(crk_info, info);
+	char path[64];
+	int fd;
+
+	ASSERT_EQ(0, device_call(self->dev, CRK_IOC_INFO, &info));
+	ASSERT_EQ(0, pages_get(self->dev, self->pid, 0, task_end()));
+	EXPECT_TRUE(page_all(shared->exclusive) & TRACKING);
+	if (!(info.out_features & CRK_FEAT_SOFT_DIRTY)) {
+		EXPECT_TRUE(page_all(shared->exclusive) & CRK_PAGE_UNTRACKED);
+		SKIP(return, "CONFIG_MEM_SOFT_DIRTY is off");
+	}
+	snprintf(path, sizeof(path), "/proc/%d/clear_refs", self->pid);
+	fd = open(path, O_WRONLY);
+	ASSERT_EQ(1, write(fd, "4", 1));
+	close(fd);
+	ASSERT_EQ(0, pages_get(self->dev, self->pid, 0, task_end()));
+	EXPECT_EQ(0, page_all(shared->private) & TRACKING);
+	EXPECT_EQ(0, page_all(shared->exclusive) & TRACKING);
+	EXPECT_EQ(0, page_all(shared->huge) & TRACKING);
+	EXPECT_EQ(0, page_all(shared->file) & TRACKING);
+	EXPECT_EQ(CRK_PAGE_UNTRACKED, page_all(shared->moved) & TRACKING);
+	if (shared->alike)
+		EXPECT_EQ(CRK_PAGE_UNTRACKED, page_all(shared->alike) & TRACKING);
+	if (shared->hugetlb)
+		EXPECT_EQ(CRK_PAGE_UNTRACKED, page_all(shared->hugetlb) & TRACKING);
+	snprintf(path, sizeof(path), "/proc/%d/mem", self->pid);
+	fd = open(path, O_RDWR);
+	ASSERT_EQ(1, pwrite(fd, "x", 1, shared->exclusive + PAGE));
+	close(fd);
+	ASSERT_EQ(0, pages_get(self->dev, self->pid, 0, task_end()));
+	EXPECT_EQ(0, page_all(shared->exclusive) & TRACKING);
+	EXPECT_EQ(CRK_PAGE_SOFT_DIRTY, page_all(shared->exclusive + PAGE) & TRACKING);
+}
+
 /* as many calls as it takes; the result is the same */
 TEST_F(mem, pages_in_pieces)
 {
@@ -336,7 +391,7 @@ TEST_F(mem, pages_in_pieces)
 		ASSERT_EQ(0, device_call(self->dev, CRK_IOC_PAGES, &cmd));
 		for (n = 0, k = 0; n < cmd.out_nr; n++) {
 			for (i = 0; i < few[n].nr; i++)
-				got[(few[n].addr - base) / PAGE + i] = (few[n].flags & ~CRK_PAGE_SOFT_DIRTY) + 1;
+				got[(few[n].addr - base) / PAGE + i] = (few[n].flags & ~TRACKING) + 1;
 			if (few[n].flags & CRK_PAGE_MAYSHARE)
 				for (i = 0; i < few[n].nr; i++)
 					EXPECT_EQ(ids[id++], few_ids[k++]);

@@ -29,7 +29,7 @@ says()
 }
 
 echo "TAP version 13"
-echo "1..10"
+echo "1..15"
 says "--ext-unix-sk" "crkhelper: --ext-unix-sk: unix sockets whose peer is outside are not supported" dump -g g -D d --ext-unix-sk
 says "-x" "crkhelper: --ext-unix-sk: unix sockets whose peer is outside are not supported" restore -D d -x
 says "--external" \
@@ -44,11 +44,16 @@ says "a size with a unit that is none" "crkhelper: --ghost-limit 5x: not a numbe
 	dump -g g -D d --ghost-limit 5x
 says "what excludes each other" "crkhelper: dump: --leave-running, --leave-stopped and --leave-frozen exclude each other" \
 	dump -g g -D d -R --leave-frozen
+says "a pre-dump of nobody" "crkhelper: pre-dump: needs either -g CGROUP or -t PID" pre-dump -D d
+says "a pre-dump to nowhere" "crkhelper: pre-dump: needs -D DIR" pre-dump -g g
+says "a pre-dump ends nobody" "crkhelper: unrecognized option '--leave-frozen'" pre-dump -g g -D d --leave-frozen
+says "no directory" "crkhelper: dump: --prev-images-dir needs a directory" dump -g g -D d --prev-images-dir ''
+says "a restore finds the parent by itself" "crkhelper: unrecognized option '--prev-images-dir'" restore -D d --prev-images-dir e
 if crkhelper --version >"$work/out" 2>"$work/log" && grep -Eqx 'crkhelper [0-9][^ ]*, ABI [0-9]+ of /dev/crk' "$work/out"; then
-	echo "ok 10 version"
+	echo "ok 15 version"
 else
 	failed=1
 	sed 's/^/# /' "$work/out" "$work/log"
-	echo "not ok 10 version"
+	echo "not ok 15 version"
 fi
 exit $failed

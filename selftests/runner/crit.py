@@ -47,7 +47,9 @@ def read(path):
     names = [f for f in sorted(glob.glob(path + '/*.img'))
              if not os.path.basename(f).startswith(('pages-', 'crk-'))]
     errors = [crit(path, 'decode', '-i', f, '-o', '/dev/null') for f in names]
-    errors += [crit(path, 'x', path, what) for what in ('ps', 'mems', 'fds')]
+    # a pre-dump has pages only, CRIU's too
+    if os.path.exists(path + '/pstree.img'):
+        errors += [crit(path, 'x', path, what) for what in ('ps', 'mems', 'fds')]
     if not names:
         errors.append('%s: no images' % path)
     return len(names), [e for e in errors if e]
