@@ -41,14 +41,16 @@ bool is_kernel_address(uint64_t word)
 	return sizeof(long) == 8 && (text || (word >= 0xffff800000000000 && word < 0xffffff0000000000));
 }
 
-/* as the kernel prints them, hashed or not; those of programs are shorter */
+/* as the kernel prints them, hashed or not; those of programs are shorter, negative numbers are no addresses */
 static bool has_address(const char *text)
 {
+	uint64_t number;
 	size_t len;
 
 	for (; *text; text += len ?: 1) {
 		len = strspn(text, "0123456789abcdef");
-		if (len >= 16 && strtoull(text, NULL, 16) != leak_own)
+		number = strtoull(text, NULL, 16);
+		if (len >= 16 && number != leak_own && number < 0xffffffffff000000)
 			return true;
 	}
 	return false;
