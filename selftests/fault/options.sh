@@ -93,7 +93,7 @@ case_tree_left_frozen()
 case_tree_ended()
 {
 	# now it has a cgroup to itself, which is taken as it is
-	crk dump -t "$root" -D tree && gone $pid && gone "$root" && is "$(group_of $bystander)" /shared &&
+	crk dump -t "$root" -D tree && wait_for gone $pid && wait_for gone "$root" && is "$(group_of $bystander)" /shared &&
 		crk restore -D tree -d && job_runs shared && is "$(group_of $pid)" "/shared/crk-$root"
 	local ret=$?
 	echo 1 >$groups/shared/cgroup.kill
@@ -110,7 +110,7 @@ case_orphan()
 	setsid crkhelper run -g orphan -- sh -c '(sleep 10001 & echo $! >orphan); exec sleep 10002' >/dev/null 2>&1 </dev/null &
 	wait_for test -s orphan && wait_for grep -q 10002 /proc/[0-9]*/cmdline || return
 	orphan=$(<orphan)
-	is "$(stat_of $orphan | cut -d' ' -f2)" 1 && crk dump -g orphan -D orphans && gone $orphan && crk restore -D orphans -d &&
+	is "$(stat_of $orphan | cut -d' ' -f2)" 1 && crk dump -g orphan -D orphans && wait_for gone $orphan && crk restore -D orphans -d &&
 		is "$(stat_of $orphan | cut -d' ' -f2)" 1
 	local ret=$?
 	end orphan
