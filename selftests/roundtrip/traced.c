@@ -316,15 +316,19 @@ static void raise_in_thread(void)
 /* one thread held, the other asleep in the kernel, both traced */
 ROUNDTRIP(threads)
 {
-	pid_t pid = tracee_of(raise_in_thread, PTRACE_O_TRACECLONE, PTRACE_CONT), tid;
+	pid_t pid = tracee_of(raise_in_thread, PTRACE_O_TRACECLONE, PTRACE_CONT), tid = 0, got;
+	bool told = false;
 	int status;
 
-	for (;;) {
-		tid = waitpid(-1, &status, __WALL);
-		MUST(tid > 0 && WIFSTOPPED(status));
-		if (tid != pid && status == SIGNAL_STATUS(SIGUSR1))
-			break;
-		trace(PTRACE_CONT, tid, 0, 0);
+	/* the new thread may be there before the one that made it has come to its event */
+	while (!tid || !told) {
+		got = waitpid(-1, &status, __WALL);
+		MUST(got > 0 && WIFSTOPPED(status));
+		told |= got == pid && status == EVENT_STATUS(PTRACE_EVENT_CLONE);
+		if (got != pid && status == SIGNAL_STATUS(SIGUSR1))
+			tid = got;
+		else
+			trace(PTRACE_CONT, got, 0, 0);
 	}
 	checkpoint_held(tid);
 	must_be_traced(pid);
