@@ -65,12 +65,12 @@ user_crk restore -D mine/others -g user/others -d
 [ $? = 1 ] && grep -q "pid $other .*: had other credentials (uid 1001) than crkhelper has (uid $uid)" log && [ ! -e "/proc/$other" ]
 result $? "what was another user's is not restored by him"
 
-mkdir $groups/user/root
-chown -R $uid $groups/user/root
+mkdir $groups/user/foreign
+chown -R $uid $groups/user/foreign
 sleep 1000 &
-echo $! >$groups/user/root/cgroup.procs
-as_user checkpoint_restore timeout 30 crkhelper dump -g user/root -D mine/root -R >log 2>&1 </dev/null
-[ $? = 1 ] && grep -q "task $! .*: no ptrace access" log && [ ! -e mine/root ] && ! grep -q 'frozen 1' $groups/user/root/cgroup.events
+echo $! >$groups/user/foreign/cgroup.procs
+as_user checkpoint_restore timeout 30 crkhelper dump -g user/foreign -D mine/foreign -R >log 2>&1 </dev/null
+[ $? = 1 ] && grep -q "task $! .*: no ptrace access" log && [ ! -e mine/foreign ] && ! grep -q 'frozen 1' $groups/user/foreign/cgroup.events
 result $? "a process of root's is refused"
 kill $!
 wait $! 2>/dev/null

@@ -27,24 +27,24 @@ check()
 echo "TAP version 13"
 use_arch x86_64
 need_kernel "$(kernel_names x86_64 | head -n1)" x86_64 || { echo "Bail out! no kernel"; exit 1; }
-mkdir "$tmp/tree" "$tmp/as-git-has-it" "$tmp/root"
+mkdir "$tmp/tree" "$tmp/as-git-has-it" "$tmp/destdir"
 git -C "$top" ls-files -z | tar -C "$top" --null -T - -cf - | tee >(tar -C "$tmp/tree" -xf -) | tar -C "$tmp/as-git-has-it" -xf -
 in_tree() { make -C "$tmp/tree" -j2 KDIR="$KERNEL_ROOT/usr/src/linux-headers-$KERNEL_RELEASE" "$@"; }
 
 check "make" in_tree
-check "make install" in_tree install DESTDIR="$tmp/root" PREFIX=/usr
+check "make install" in_tree install DESTDIR="$tmp/destdir" PREFIX=/usr
 installed()
 {
-	diff - <(cd "$tmp/root" && find . -type f ! -name 'modules.*' | sort) <<-END
+	diff - <(cd "$tmp/destdir" && find . -type f ! -name 'modules.*' | sort) <<-END
 	./lib/modules/$KERNEL_RELEASE/extra/crk.ko
 	./usr/sbin/crkhelper
 	./usr/share/man/man8/crkhelper.8
 	END
 }
 check "module, program and manual are where they belong, and nothing else" installed
-helper=$tmp/root/usr/sbin/crkhelper
+helper=$tmp/destdir/usr/sbin/crkhelper
 check "the program runs" "$helper" --version
-module_is_for() { [ "$(modinfo -F vermagic "$tmp/root/lib/modules/$KERNEL_RELEASE/extra/crk.ko" | cut -d' ' -f1)" = "$KERNEL_RELEASE" ]; }
+module_is_for() { [ "$(modinfo -F vermagic "$tmp/destdir/lib/modules/$KERNEL_RELEASE/extra/crk.ko" | cut -d' ' -f1)" = "$KERNEL_RELEASE" ]; }
 check "the module is for that kernel" module_is_for
 options_are_in_manual()
 {
@@ -52,7 +52,7 @@ options_are_in_manual()
 	for c in run dump restore check show; do
 		"$helper" $c --help
 	done | grep -o -e '--[a-z-]*' | grep -v -x -e --help | sort -u >"$tmp/helps"
-	sed -n '/^\.SH OPTIONS/,/^\.SH EXIT/p' "$tmp/root/usr/share/man/man8/crkhelper.8" | grep -A1 '^\.TP' | sed 's/\\-/-/g' |
+	sed -n '/^\.SH OPTIONS/,/^\.SH EXIT/p' "$tmp/destdir/usr/share/man/man8/crkhelper.8" | grep -A1 '^\.TP' | sed 's/\\-/-/g' |
 		grep -o -e '--[a-z-]*' | sort -u >"$tmp/manuals"
 	grep -q leave-running "$tmp/helps" && diff "$tmp/helps" "$tmp/manuals"
 }
