@@ -41,6 +41,11 @@ static int phase_device(struct dump_run *run)
 	return crk_dev_open(&run->d.dev);
 }
 
+static int phase_earlier(struct dump_run *run)
+{
+	return crk_mem_dump_prepare(&run->d);
+}
+
 static int phase_cgroup(struct dump_run *run)
 {
 	const struct crk_opts *opts = run->d.opts;
@@ -225,6 +230,7 @@ static const struct phase {
 } phases[] = {
 	{ "images",	phase_images,	true },		/* the directory, before anything is held */
 	{ "device",	phase_device,	true },
+	{ "earlier",	phase_earlier,	true },		/* what the parent checkpoint has */
 	{ "cgroup",	phase_cgroup,	true },
 	{ "freeze",	phase_freeze,	true },
 	{ "tasks",	phase_tasks,	true },

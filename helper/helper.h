@@ -267,6 +267,7 @@ struct crk_rproc *crk_restore_proc(struct crk_rst *r, pid_t pid);	/* NULL if not
 
 /* ---- memory (mem/) ---- */
 
+int crk_mem_dump_prepare(struct crk_dump *d);	/* before the freeze */
 int crk_mem_dump(struct crk_dump *d);		/* mm-PID, pagemap-PID, pages-N, shared memory, crk-vma, crk-cow; frozen */
 int crk_mem_pre_dump(struct crk_dump *d);	/* pagemap-PID, pages-N; frozen */
 int crk_mem_dump_later(struct crk_dump *d);	/* the rest of pages-N, from snapshots; thawed */

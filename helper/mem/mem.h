@@ -88,10 +88,14 @@ struct crk_dump_mem {
 	bool tracking, can_clear;
 	uint8_t id[CRK_IMG_ID_LEN];	/* of this dump */
 	CrkTrackedEntry *tracked, **tracked_ptrs;
+	struct crk_ranges *in_parent;	/* in the order of the parent's list of those that it tracks */
+	size_t nr_in_parent;
 };
 
-/* tracking.c: before the scan: which pages the parent checkpoint has */
-int crk_tracking_look(struct crk_dump *d);
+/* tracking.c: which pages the parent checkpoint has; nothing is frozen yet, since to read it takes time */
+int crk_tracking_prepare(struct crk_dump *d);
+void crk_tracking_look(struct crk_dump *d);	/* before the scan: whose they are */
+void crk_tracking_free(struct crk_dump_mem *m);
 /* which pages there are: before any memory is duplicated, since all pages are shared then */
 int crk_pagemap_scan(struct crk_dump *d, struct crk_dproc *p);
 /* snapshot.c: duplicates of what is better read after the thaw; why the others are not, with -v */

@@ -13,20 +13,23 @@
 
 /* ---- dump ---- */
 
+int crk_mem_dump_prepare(struct crk_dump *d)
+{
+	d->mem = calloc(1, sizeof(*d->mem));
+	return d->mem ? crk_tracking_prepare(d) : crk_oom();
+}
+
 /* which pages there are, and snapshots of those that are read later */
 static int pages_begin(struct crk_dump *d)
 {
 	size_t i;
-	int err;
+	int err = 0;
 
-	d->mem = calloc(1, sizeof(*d->mem));
-	if (!d->mem)
-		return crk_oom();
 	d->mem->ids = calloc(d->nr_procs, sizeof(*d->mem->ids));
 	d->mem->private = calloc(d->nr_procs, sizeof(*d->mem->private));
 	if (!d->mem->ids || !d->mem->private)
 		return crk_oom();
-	err = crk_tracking_look(d);
+	crk_tracking_look(d);
 	for (i = 0; i < d->nr_procs && !err; i++)
 		if (!d->procs[i].zombie)
 			err = crk_pagemap_scan(d, &d->procs[i]);
@@ -92,8 +95,7 @@ void crk_mem_dump_free(struct crk_dump *d)
 	crk_pagemap_free(d);
 	crk_img_close(d->mem->vdso_img);
 	free(d->mem->vdsos);
-	free(d->mem->tracked);
-	free(d->mem->tracked_ptrs);
+	crk_tracking_free(d->mem);
 	free(d->mem->shms);
 	free(d->mem->files);
 	free(d->mem);

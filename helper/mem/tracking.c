@@ -45,14 +45,15 @@ static bool note_is_of(const struct crk_dproc *p, const CrkInventoryEntry *paren
 	return !read_file_at(AT_FDCWD, path, &have, NULL) && !strcmp(have, want);
 }
 
-static const CrkTrackedEntry *tracked_by(const struct crk_dproc *p, const CrkInventoryEntry *parent)
+/* the process's place in the list of those that @parent tracks, -1 if it has none */
+static ssize_t tracked_by(const struct crk_dproc *p, const CrkInventoryEntry *parent)
 {
 	size_t i;
 
 	for (i = 0; i < parent->n_tracked; i++)
 		if ((pid_t)parent->tracked[i]->pid == p->pid && parent->tracked[i]->start_boottime_ns == p->leader->start_ns)
-			return parent->tracked[i];
-	return NULL;
+			return i;
+	return -1;
 }
 
 /* pages that it has, or its own parent */
@@ -81,48 +82,76 @@ static int pages_of(struct crk_imgdir *parent, pid_t pid, struct crk_ranges *to)
 	return ret < 0 ? ret : 0;
 }
 
-static int parent_look(struct crk_dump *d, struct crk_dproc *p)
+/* the pages that the parent has of each process that it tracks, as far as a write to them would be known */
+static int parent_read(struct crk_dump *d, struct crk_imgdir *parent)
 {
-	struct crk_imgdir *parent = crk_imgdir_parent(d->dir);
 	const CrkInventoryEntry *inv = crk_imgdir_inventory(parent);
-	struct crk_private *m = &d->mem->private[p - d->procs];
-	const CrkTrackedEntry *t = tracked_by(p, inv);
-	struct crk_ranges untracked = {};
-	size_t i;
-	int err;
+	struct crk_dump_mem *m = d->mem;
+	size_t i, j;
+	int err = 0;
 
-	if (!t) {
-		crk_info("pid %d (%s): all pages are saved: this process is not in the parent checkpoint", p->pid,
-			 (const char *)p->leader->comm);
-		return 0;
+	m->in_parent = calloc(inv->n_tracked + 1, sizeof(*m->in_parent));
+	if (!m->in_parent)
+		return crk_oom();
+	m->nr_in_parent = inv->n_tracked;
+	for (i = 0; i < inv->n_tracked && !err; i++) {
+		const CrkTrackedEntry *t = inv->tracked[i];
+		struct crk_ranges untracked = {};
+
+		err = pages_of(parent, t->pid, &m->in_parent[i]);
+		for (j = 0; j + 1 < t->n_untracked && !err; j += 2)
+			err = crk_ranges_append(&untracked, t->untracked[j], t->untracked[j + 1]);
+		err = err ?: crk_ranges_sub(&m->in_parent[i], &untracked);
+		crk_ranges_free(&untracked);
 	}
-	if (!note_is_of(p, inv)) {
-		crk_warn("pid %d (%s): all pages are saved: its writes were tracked anew after the parent checkpoint '%s', by another dump",
-			 p->pid, (const char *)p->leader->comm, crk_imgdir_path(parent));
-		return 0;
-	}
-	err = pages_of(parent, p->pid, &m->in_parent);
-	for (i = 0; i + 1 < t->n_untracked && !err; i += 2)
-		err = crk_ranges_append(&untracked, t->untracked[i], t->untracked[i + 1]);
-	err = err ?: crk_ranges_sub(&m->in_parent, &untracked);
-	crk_ranges_free(&untracked);
 	return err;
 }
 
-int crk_tracking_look(struct crk_dump *d)
+static void parent_look(struct crk_dump *d, const struct crk_dproc *p)
+{
+	struct crk_imgdir *parent = crk_imgdir_parent(d->dir);
+	const CrkInventoryEntry *inv = crk_imgdir_inventory(parent);
+	ssize_t at = tracked_by(p, inv);
+
+	if (at < 0) {
+		crk_info("pid %d (%s): all pages are saved: this process is not in the parent checkpoint", p->pid,
+			 (const char *)p->leader->comm);
+	} else if (!note_is_of(p, inv)) {
+		crk_warn("pid %d (%s): all pages are saved: its writes were tracked anew after the parent checkpoint '%s', by another dump",
+			 p->pid, (const char *)p->leader->comm, crk_imgdir_path(parent));
+	} else {
+		d->mem->private[p - d->procs].in_parent = d->mem->in_parent[at];
+		d->mem->in_parent[at] = (struct crk_ranges){};
+	}
+}
+
+/* notes of those who are gone */
+static void notes_clean(void)
+{
+	_cleanup_closedir_ DIR *d = opendir(NOTES);
+	struct dirent *de;
+	char path[64];
+
+	while (d && (de = readdir(d))) {
+		pid_t pid = atoi(de->d_name);
+
+		snprintf(path, sizeof(path), "/proc/%d", pid);
+		if (pid > 0 && access(path, F_OK))
+			unlinkat(dirfd(d), de->d_name, 0);
+	}
+}
+
+int crk_tracking_prepare(struct crk_dump *d)
 {
 	struct crk_imgdir *parent = crk_imgdir_parent(d->dir);
 	const struct crk_opts *opts = d->opts;
 	struct crk_info info = {};
-	size_t i;
 	int err;
 
 	if (!parent && !opts->track_mem)
 		return 0;
 	/* those that end write no more */
 	d->mem->tracking = opts->track_mem && (opts->leave_running || opts->leave_stopped || opts->leave_frozen);
-	for (i = 0; i < d->nr_procs; i++)
-		d->mem->private[i].tracking = d->mem->tracking;
 	err = crk_dev_info(d->dev, &info);
 	if (err)
 		return err;
@@ -131,15 +160,40 @@ int crk_tracking_look(struct crk_dump *d)
 		return 0;
 	}
 	d->mem->can_clear = d->mem->tracking;
-	if (parent && crk_imgdir_inventory(parent)->id.len != CRK_IMG_ID_LEN) {
-		crk_warn("all pages are saved: '%s' was made without --track-mem, so what has changed since is not known",
-			 crk_imgdir_path(parent));
-		return 0;
+	if (d->mem->can_clear) {
+		if ((mkdir("/run/crk", 0700) && errno != EEXIST) || (mkdir(NOTES, 0700) && errno != EEXIST))
+			return crk_err(-errno, "cannot make " NOTES ", for notes of whose memory is tracked");
+		notes_clean();
 	}
-	for (i = 0; i < d->nr_procs && parent && !err; i++)
-		if (is_tracked(&d->procs[i]))
-			err = parent_look(d, &d->procs[i]);
-	return err;
+	if (!parent)
+		return 0;
+	if (crk_imgdir_inventory(parent)->id.len == CRK_IMG_ID_LEN)
+		return parent_read(d, parent);
+	crk_warn("all pages are saved: '%s' was made without --track-mem, so what has changed since is not known",
+		 crk_imgdir_path(parent));
+	return 0;
+}
+
+void crk_tracking_look(struct crk_dump *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->nr_procs; i++) {
+		d->mem->private[i].tracking = d->mem->tracking;
+		if (d->mem->in_parent && is_tracked(&d->procs[i]))
+			parent_look(d, &d->procs[i]);
+	}
+}
+
+void crk_tracking_free(struct crk_dump_mem *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->nr_in_parent; i++)
+		crk_ranges_free(&m->in_parent[i]);
+	free(m->in_parent);
+	free(m->tracked);
+	free(m->tracked_ptrs);
 }
 
 /* ---- from now on ---- */
@@ -184,22 +238,6 @@ int crk_tracking_inventory(struct crk_dump *d, CrkInventoryEntry *inv)
 	return 0;
 }
 
-/* notes of those who are gone */
-static void notes_clean(void)
-{
-	_cleanup_closedir_ DIR *d = opendir(NOTES);
-	struct dirent *de;
-	char path[64];
-
-	while (d && (de = readdir(d))) {
-		pid_t pid = atoi(de->d_name);
-
-		snprintf(path, sizeof(path), "/proc/%d", pid);
-		if (pid > 0 && access(path, F_OK))
-			unlinkat(dirfd(d), de->d_name, 0);
-	}
-}
-
 static int note_write(const struct crk_dproc *p, const uint8_t *id)
 {
 	char path[64], text[NOTE_MAX];
@@ -217,12 +255,7 @@ int crk_tracking_start(struct crk_dump *d)
 	size_t i;
 	int err = 0;
 
-	if (!d->mem->can_clear)
-		return 0;
-	if ((mkdir("/run/crk", 0700) && errno != EEXIST) || (mkdir(NOTES, 0700) && errno != EEXIST))
-		return crk_err(-errno, "cannot make " NOTES ", for notes of whose memory is tracked");
-	notes_clean();
-	for (i = 0; i < d->nr_procs && !err; i++) {
+	for (i = 0; i < d->nr_procs && d->mem->can_clear && !err; i++) {
 		const struct crk_dproc *p = &d->procs[i];
 
 		if (!is_tracked(p))
