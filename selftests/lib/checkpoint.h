@@ -91,6 +91,8 @@ bool is_empty(int fd);
 pid_t fork_child(void);
 /* waits for a child; fails the subject unless it exited with 0 */
 void reap(pid_t pid);
+/* aborts a child whose core file limit allows one; the file is of that class and machine (e_ident, e_machine) */
+void core_must_be(pid_t pid, int elf_class, int machine);
 
 /* ---- the test ---- */
 

@@ -3,6 +3,7 @@
  * Round trips, in the subject: what it says to the test that dumps and restores it, and what it checks itself with.
  */
 #define CHECKPOINT_LIB
+#include <elf.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -220,6 +221,35 @@ void reap(pid_t pid)
 
 	MUST_EQ(waitpid(pid, &status, 0), pid);
 	MUST_EQ(status, 0);
+}
+
+static void core_pattern_set(const char *text)
+{
+	int fd = open("/proc/sys/kernel/core_pattern", O_WRONLY | O_CLOEXEC);
+
+	MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+void core_must_be(pid_t pid, int elf_class, int machine)
+{
+	char *pattern = file_text("/proc/sys/kernel/core_pattern"), name[32];
+	Elf32_Ehdr head;	/* as far as it is looked at, that of 64 bits is the same */
+	int status, fd;
+
+	core_pattern_set("core.%p");
+	MUST(!kill(pid, SIGABRT));
+	MUST_EQ(waitpid(pid, &status, 0), pid);
+	core_pattern_set(pattern);
+	MUST(WIFSIGNALED(status) && WCOREDUMP(status));
+	snprintf(name, sizeof(name), "core.%d", pid);
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	MUST(fd >= 0);
+	MUST_EQ(read(fd, &head, sizeof(head)), sizeof(head));
+	MUST_EQ(head.e_ident[EI_CLASS], elf_class);
+	MUST_EQ(head.e_machine, machine);
+	close(fd);
+	free(pattern);
 }
 
 /* before main(): are we a subject? */

@@ -10,46 +10,34 @@
 
 #if defined(__x86_64__) && defined(__ILP32__)
 
-#define X32	0x40000000
-
-static long call(long nr, long long a, long long b, long long c, long long d, long long e, long long f)
-{
-	register long long r10 __asm__("r10") = d;
-	register long long r8 __asm__("r8") = e;
-	register long long r9 __asm__("r9") = f;
-	long long ret;
-
-	__asm__ volatile ("syscall" : "=a" (ret) : "0" ((long long)(nr | X32)), "D" (a), "S" (b), "d" (c), "r" (r10),
-			  "r" (r8), "r" (r9) : "rcx", "r11", "memory");
-	return ret;
-}
+#include "x32/x32.h"
 
 static long word_read(uint32_t *w)
 {
-	return call(0, 3, (uintptr_t)w, sizeof(*w), 0, 0, 0);
+	return x32_call(0, 3, (uintptr_t)w, sizeof(*w), 0, 0, 0);
 }
 
 static long word_write(const uint32_t *w)
 {
-	return call(1, 4, (uintptr_t)w, sizeof(*w), 0, 0, 0);
+	return x32_call(1, 4, (uintptr_t)w, sizeof(*w), 0, 0, 0);
 }
 
 static volatile uint32_t *shared_map(void)
 {
-	return (void *)(uintptr_t)call(9, 0, 4096, 3 /* read, write */, 1 /* shared */, 5, 0);
+	return (void *)(uintptr_t)x32_call(9, 0, 4096, 3 /* read, write */, 1 /* shared */, 5, 0);
 }
 
 static long sleep_two(void)
 {
 	struct { long long sec, nsec; } ts = { 2, 0 };
 
-	return call(35, (uintptr_t)&ts, 0, 0, 0, 0, 0);
+	return x32_call(35, (uintptr_t)&ts, 0, 0, 0, 0, 0);
 }
 
 static void leave(int status)
 {
 	for (;;)
-		call(60, status, 0, 0, 0, 0, 0);
+		x32_call(60, status, 0, 0, 0, 0, 0);
 }
 
 #else

@@ -18,9 +18,8 @@
 #define ALL_EVENTS (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORKDONE | \
 		    PTRACE_O_TRACEEXEC)
 
-static void fork_and_wait(void)
+static void child_or_wait(pid_t pid)
 {
-	pid_t pid = fork();
 	int status;
 
 	if (!pid)
@@ -30,16 +29,16 @@ static void fork_and_wait(void)
 	_exit(WEXITSTATUS(status) + 1);
 }
 
+static void fork_and_wait(void)
+{
+	child_or_wait(fork());
+}
+
 static void vfork_and_wait(void)
 {
 	pid_t pid = vfork();
-	int status;
 
-	if (!pid)
-		_exit(3);
-	if (waitpid(pid, &status, 0) != pid)
-		_exit(98);
-	_exit(WEXITSTATUS(status) + 1);
+	child_or_wait(pid);
 }
 
 static void *thread_fn(void *arg)

@@ -3,16 +3,17 @@
  * As ../clocks.c, of the x32 ABI and without a C library, which nobody has for it: one process of one thread that does
  * nothing but call the vDSO.  The directory is the current one.
  */
+#include "x32.h"
+
 typedef long long s64;
 typedef unsigned long long u64;
 typedef unsigned int u32;
 typedef unsigned short u16;
 
-#define X32		0x40000000
-#define SYS_write	(X32 | 1)
-#define SYS_open	(X32 | 2)
-#define SYS_access	(X32 | 21)
-#define SYS_exit	(X32 | 231)
+#define SYS_write	1
+#define SYS_open	2
+#define SYS_access	21
+#define SYS_exit	231
 #define AT_SYSINFO_EHDR	33
 #define DAY		86400
 
@@ -22,14 +23,6 @@ struct elf32_dyn { int tag; u32 val; };
 struct elf32_sym { u32 name, value, size; unsigned char info, other; u16 shndx; };
 struct timespec { s64 sec, nsec; };
 struct timeval { s64 sec, usec; };
-
-static s64 call(s64 nr, u64 a, u64 b, u64 c)
-{
-	s64 ret;
-
-	__asm__ volatile ("syscall" : "=a" (ret) : "0" (nr), "D" (a), "S" (b), "d" (c) : "rcx", "r11", "memory");
-	return ret;
-}
 
 static u64 ptr(const void *p)
 {
@@ -42,7 +35,7 @@ static void say(const char *text)
 
 	while (text[len])
 		len++;
-	call(SYS_write, 1, ptr(text), len);
+	x32_call(SYS_write, 1, ptr(text), len, 0, 0, 0);
 }
 
 static void check(int ok, const char *what)
@@ -52,7 +45,7 @@ static void check(int ok, const char *what)
 	say("failed: ");
 	say(what);
 	say("\n");
-	call(SYS_exit, 1, 0, 0);
+	x32_call(SYS_exit, 1, 0, 0, 0, 0, 0);
 }
 
 static int same(const char *a, const char *b)
@@ -143,23 +136,16 @@ __attribute__((used, noreturn)) static void begin_here(const u32 *stack)
 	check(do_gettime && do_getres && do_gettimeofday && do_time && do_getcpu, "a function is missing");
 	begin = do_time(0);
 	round();
-	check(call(SYS_open, ptr("ready"), 0101, 0644) >= 0, "ready");
+	check(x32_call(SYS_open, ptr("ready"), 0101, 0644, 0, 0, 0) >= 0, "ready");
 	do {
 		for (i = 0; i < 1000; i++)
 			round();
-	} while (call(SYS_access, ptr("go"), 0, 0));
+	} while (x32_call(SYS_access, ptr("go"), 0, 0, 0, 0, 0));
 	for (i = 0; i < 1000; i++)
 		round();
 	say("ok\n");
-	call(SYS_exit, 0, 0, 0);
+	x32_call(SYS_exit, 0, 0, 0, 0, 0, 0);
 	__builtin_unreachable();
 }
 
-/* argc, argv, … are words of 32 bits */
-__asm__ (
-	"	.globl	_start\n"
-	"_start:\n"
-	"	mov	%rsp, %rdi\n"
-	"	and	$-16, %rsp\n"
-	"	call	begin_here\n"
-);
+X32_START(begin_here);

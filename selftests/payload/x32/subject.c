@@ -6,7 +6,8 @@
  */
 #include <stdint.h>
 
-#define X32		0x40000000
+#include "x32.h"
+
 enum {
 	READ = 0, WRITE = 1, OPEN = 2, CLOSE = 3, POLL = 7, MMAP = 9, MUNMAP = 11, BRK = 12, PROCMASK = 14, ACCESS = 21,
 	PIPE = 22, NANOSLEEP = 35, SETITIMER = 38, GETPID = 39, SENDTO = 44, SOCKETPAIR = 53, CLONE = 56, EXIT = 60,
@@ -20,25 +21,13 @@ enum {
 #define EAGAIN		11
 #define ETIMEDOUT	110
 
-static long long call6(int nr, long long a, long long b, long long c, long long d, long long e, long long f)
-{
-	register long long r10 __asm__("r10") = d;
-	register long long r8 __asm__("r8") = e;
-	register long long r9 __asm__("r9") = f;
-	long long ret;
-
-	__asm__ volatile ("syscall" : "=a" (ret) : "0" ((long long)(nr | X32)), "D" (a), "S" (b), "d" (c), "r" (r10),
-			  "r" (r8), "r" (r9) : "rcx", "r11", "memory");
-	return ret;
-}
-
 #define ARG(x)	((long long)(x))
 #define PTR(p)	((long long)(uintptr_t)(p))
-#define CALL0(nr)		call6(nr, 0, 0, 0, 0, 0, 0)
-#define CALL1(nr, a)		call6(nr, a, 0, 0, 0, 0, 0)
-#define CALL2(nr, a, b)		call6(nr, a, b, 0, 0, 0, 0)
-#define CALL3(nr, a, b, c)	call6(nr, a, b, c, 0, 0, 0)
-#define CALL4(nr, a, b, c, d)	call6(nr, a, b, c, d, 0, 0)
+#define CALL0(nr)		x32_call(nr, 0, 0, 0, 0, 0, 0)
+#define CALL1(nr, a)		x32_call(nr, a, 0, 0, 0, 0, 0)
+#define CALL2(nr, a, b)		x32_call(nr, a, b, 0, 0, 0, 0)
+#define CALL3(nr, a, b, c)	x32_call(nr, a, b, c, 0, 0, 0)
+#define CALL4(nr, a, b, c, d)	x32_call(nr, a, b, c, d, 0, 0)
 
 struct timespec { long long sec, nsec; };
 
@@ -242,7 +231,7 @@ static long long in_recvfrom(struct thread *t)
 {
 	char c;
 
-	return call6(RECVFROM, t->fd[0], PTR(&c), 1, 0, 0, 0);
+	return x32_call(RECVFROM, t->fd[0], PTR(&c), 1, 0, 0, 0);
 }
 
 static long long in_epoll(struct thread *t)
@@ -294,7 +283,7 @@ static long long in_user_mode(struct thread *t)
 /* where pointers can reach */
 static long long in_mmap(struct thread *t)
 {
-	long long at = call6(MMAP, 0, 4096, 1, 0x22 /* private, anonymous */, -1, 0);
+	long long at = x32_call(MMAP, 0, 4096, 1, 0x22 /* private, anonymous */, -1, 0);
 
 	return at > 0 && at < 1LL << 32 ? 0 : at;
 }
@@ -340,7 +329,7 @@ static void part_threads(void)
 	uint64_t one = 1;
 	char entry[12] = { 1 };		/* EPOLLIN */
 
-	shared = (void *)(uintptr_t)call6(MMAP, 0, 4096, 3, 0x21 /* shared, anonymous */, -1, 0);
+	shared = (void *)(uintptr_t)x32_call(MMAP, 0, 4096, 3, 0x21 /* shared, anonymous */, -1, 0);
 	child = CALL2(CLONE, 17, 0);
 	if (!child) {
 		CALL4(FUTEX, PTR(&shared->go), 0, 0, 0);
@@ -383,7 +372,7 @@ static void part_threads(void)
 	end(&threads[T_READ], 1, "read");
 	MUST_EQ(CALL3(WRITE, threads[T_READV].fd[1], PTR("xy"), 2), 2);
 	end(&threads[T_READV], 2, "readv");
-	MUST_EQ(call6(SENDTO, threads[T_RECVFROM].fd[1], PTR("z"), 1, 0, 0, 0), 1);
+	MUST_EQ(x32_call(SENDTO, threads[T_RECVFROM].fd[1], PTR("z"), 1, 0, 0, 0), 1);
 	end(&threads[T_RECVFROM], 1, "recvfrom");
 	MUST_EQ(CALL3(TGKILL, CALL0(GETPID), threads[T_LONG_SLEEP].own_tid, 10), 0);
 	end(&threads[T_LONG_SLEEP], -EINTR, "the rest of a long sleep");
@@ -573,7 +562,7 @@ static void part_memory(void)
 	MUST_EQ(CALL1(BRK, 0), top + 8192);
 	/* neighbours that differ are not merged */
 	for (i = 0; i < 10000; i++) {
-		long long at = call6(MMAP, 0, 4096, i % 2, 0x22, -1, 0);
+		long long at = x32_call(MMAP, 0, 4096, i % 2, 0x22, -1, 0);
 
 		MUST(at > 0 && at < 1LL << 32);
 	}
@@ -600,11 +589,4 @@ __attribute__((used, noreturn)) static void begin_here(const uint32_t *stack)
 	__builtin_unreachable();
 }
 
-/* argc, argv, … are words of 32 bits */
-__asm__ (
-	"	.globl	_start\n"
-	"_start:\n"
-	"	mov	%rsp, %rdi\n"
-	"	and	$-16, %rsp\n"
-	"	call	begin_here\n"
-);
+X32_START(begin_here);
