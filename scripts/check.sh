@@ -48,12 +48,12 @@ check_patch()
 		TRAILING_SEMICOLON UNCOMMENTED_DEFINITION MACRO_WITH_FLOW_CONTROL; do
 		ignore+=,$t
 	done
-	mapfile -t sources < <(select_files '^(module|uapi)/.*\.[ch]$|^arch/.*/kern.*\.[chS]$' | grep -v kcompat.h)
+	mapfile -t sources < <(select_files '^(module|uapi)/.*\.[ch]$|^arch/.*/kern.*\.[chS]$' | grep -v /kcompat)
 	[ ${#sources[@]} = 0 ] || perl "$KSRC/scripts/checkpatch.pl" --no-tree --strict --terse --show-types --quiet \
 		--max-line-length=120 --ignore "${ignore#,}" -f "${sources[@]}" | grep -v '^total:' | finding checkpatch
 	[ ! -e module/kcompat.h ] || perl "$KSRC/scripts/checkpatch.pl" --no-tree --strict --terse --show-types --quiet \
 		--max-line-length=120 --ignore "${ignore#,},LINUX_VERSION_CODE,CONSTANT_COMPARISON,SPACING" \
-		-f module/kcompat.h | grep -v '^total:' | finding checkpatch
+		-f module/kcompat*.h | grep -v '^total:' | finding checkpatch
 }
 
 # W=1 and sparse, in a build of its own; only what changed is built again
@@ -109,8 +109,8 @@ check_house()
 {
 	local f d
 
-	select_files '^(module|helper|uapi|arch|selftests)/.*\.[chS]$' | grep -v '^module/kcompat\.h$' |
-		xargs grep -n -E 'LINUX_VERSION_CODE|KERNEL_VERSION\(' | finding "only module/kcompat.h knows kernel versions"
+	select_files '^(module|helper|uapi|arch|selftests)/.*\.[chS]$' | grep -v '^module/kcompat' |
+		xargs grep -n -E 'LINUX_VERSION_CODE|KERNEL_VERSION\(' | finding "only module/kcompat*.h know kernel versions"
 	select_files '^(helper/.*|arch/.*/user.*)\.[ch]$' | grep -v '^helper/dev\.c$' |
 		xargs grep -n -E 'CRK_IOC_' | grep -v -E ':[0-9]+:(.*/\*|\s*\*).*CRK_IOC_' | finding "only helper/dev.c talks to /dev/crk"
 	select_files '^(module|helper)/.*\.[chS]$' |
