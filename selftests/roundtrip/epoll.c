@@ -3,8 +3,10 @@
  * epoll: events and data, edges, nesting, numbers that were reused or closed.
  */
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "checkpoint.h"
@@ -129,6 +131,79 @@ ROUNDTRIP(number_reused)
 	MUST_EQ(ready(ep, NULL), 7);
 	MUST_STR(link_text("/proc/self/fd/%d", other), "/dev/null");
 	MUST_EQ(fcntl(other, F_GETFD), 0);
+}
+
+/* by a file of the same inode, as all eventfds are, that is watched as well, under another number and its own */
+ROUNDTRIP(number_reused_by_its_kind)
+{
+	int ep = epoll_create1(0), ev = eventfd(0, 0), dup_fd = dup(ev), other, other_dup;
+	char *before;
+
+	add(ep, ev, EPOLLIN, 7);
+	close(ev);
+	other = eventfd(0, 0);
+	MUST_EQ(other, ev);
+	other_dup = dup(other);
+	add(ep, other_dup, EPOLLIN, 8);
+	before = file_text("/proc/self/fdinfo/%d", ep);
+	checkpoint_here();
+	if (is_left_running())
+		MUST_STR(file_text("/proc/self/fdinfo/%d", ep), before);
+	MUST(!eventfd_write(dup_fd, 1));
+	MUST_EQ(ready(ep, NULL), 7);
+	MUST(is_empty(other));
+	MUST_EQ(read(dup_fd, before, 8), 8);
+	MUST(!ready(ep, NULL));
+	MUST(!eventfd_write(other, 1));
+	MUST_EQ(ready(ep, NULL), 8);
+}
+
+static bool have_kcmp(void)
+{
+	return !syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) || errno != ENOSYS;
+}
+
+/* two of the same inode that have had the same number; dup_fds get numbers for them */
+static void watch_two_as_one(int ep, int *dup_fds)
+{
+	int i, ev;
+
+	for (i = 0; i < 2; i++) {
+		ev = eventfd(0, 0);
+		MUST_EQ(dup2(ev, 50), 50);
+		dup_fds[i] = dup(ev);
+		close(ev);
+		add(ep, 50, EPOLLIN, i + 1);
+	}
+	close(50);
+}
+
+ROUNDTRIP(number_of_two)
+{
+	int ep = epoll_create1(0), dup_fds[2];
+	uint64_t value;
+
+	if (!have_kcmp())
+		subject_skip("no kcmp(2)");
+	watch_two_as_one(ep, dup_fds);
+	checkpoint_here();
+	MUST(!eventfd_write(dup_fds[0], 1));
+	MUST_EQ(ready(ep, NULL), 1);
+	MUST_EQ(read(dup_fds[0], &value, 8), 8);
+	MUST(!eventfd_write(dup_fds[1], 1));
+	MUST_EQ(ready(ep, NULL), 2);
+}
+
+REFUSED(number_of_two_unknown, "both added as fd 50")
+{
+	int ep = epoll_create1(0), dup_fds[2];
+
+	if (have_kcmp())
+		subject_skip("kcmp(2) can tell");
+	watch_two_as_one(ep, dup_fds);
+	checkpoint_here();
+	MUST(!eventfd_write(dup_fds[0], 1));
+	MUST_EQ(ready(ep, NULL), 1);
 }
 
 ROUNDTRIP(number_closed)
