@@ -98,8 +98,10 @@ struct slot {
 	int err;			/* the question could not be put */
 };
 
-static bool have_kcmp(void)
+static bool have_kcmp(const struct crk_dump *d)
 {
+	if (d->opts->fault && !strcmp(d->opts->fault, "kcmp"))
+		return false;
 	return !syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) || errno != ENOSYS;
 }
 
@@ -221,7 +223,7 @@ static int nr_before(const EventpollFileEntry *e, size_t i, bool kcmp)
 
 static int watched_find(struct crk_dump *d, const struct dump_epoll *ep)
 {
-	struct slot s = { .d = d, .epoll = ep->f, .kcmp = have_kcmp() };
+	struct slot s = { .d = d, .epoll = ep->f, .kcmp = have_kcmp(d) };
 	const struct crk_dfile *f = ep->f;
 	EventpollFileEntry *e = ep->e;
 	CrkFileEntry *extra = crk_dfile_extra(d, f);
