@@ -97,7 +97,7 @@ int crk_dev_freeze(int dev, int cgroup_fd, unsigned int timeout_ms, struct crk_f
 		return 0;
 	dev_err(ret, log, "cannot freeze the cgroup");
 	if (ret == -ETIMEDOUT)
-		crk_hint("a task in state D waits for a device, a file server or another process: end that wait, or give the freeze longer with --timeout");
+		crk_hint("a task in state D waits for a device, a file server or another process: end that wait; one in state R was given no CPU: the machine is busy, or the task is throttled (cpu.max). Or give the freeze longer with --timeout");
 	return ret;
 }
 

@@ -236,19 +236,17 @@ struct crk_dump_file *crk_files_add(struct crk_dump *d, uint64_t key, bool by_pa
 }
 
 uint32_t crk_files_search(struct crk_dump *d, uint64_t ino, uint32_t dev,
-			  bool (*same)(pid_t pid, int fd, void *arg), void *arg)
+			  bool (*same)(const struct crk_dproc *p, const struct crk_fd *file, void *arg), void *arg)
 {
 	struct crk_dump_files *s = d->files;
 	size_t i;
 
 	for (i = 0; i < s->nr; i++) {
 		struct crk_dump_file *df = s->files[i];
-		pid_t pid;
 
 		if (!df || df->by_path || df->facts.ino != ino || df->facts.dev != dev)
 			continue;
-		pid = df->held ? getpid() : df->f.proc->pid;
-		if (same(pid, df->held ? df->f.fd : (int)df->facts.fd, arg))
+		if (same(df->held ? NULL : df->f.proc, &df->facts, arg))
 			return df->f.id;
 	}
 	return 0;

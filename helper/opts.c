@@ -85,7 +85,7 @@ static const struct option_row rows[] = {
 	  "print the result as JSON" },
 	{ "verbose", 'v', OPT_VERBOSE, CRK_CMD_ALL, TO(verbose), NULL,
 	  "tell phases with times; twice: every object" },
-	{ "fault", 0, OPT_FAULT, CRK_CMD_RESTORE, TO(fault), "WHAT", NULL },
+	{ "fault", 0, OPT_FAULT, CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(fault), "WHAT", NULL },
 	{ "help", 'h', OPT_HELP, CRK_CMD_ALL, 0, NULL, "print this text" },
 };
 
@@ -181,9 +181,9 @@ static int parse_inherit(struct crk_opts *opts, const char *text)
 	return list_add(&opts->inherit, &opts->nr_inherit, sizeof(in), &in);
 }
 
-static int parse_fault(struct crk_opts *opts, const char *text)
+static int parse_fault(struct crk_opts *opts, const struct crk_command *cmd, const char *text)
 {
-	if (strcmp(text, "vdso")) {
+	if (strcmp(text, cmd->bit == CRK_CMD_DUMP ? "kcmp" : "vdso")) {
 		fprintf(stderr, "crkhelper: --fault %s: no such fault point\n", text);
 		return -EINVAL;
 	}
@@ -208,7 +208,7 @@ static int parse_snapshots(struct crk_opts *opts, const char *text)
 	return -EINVAL;
 }
 
-static int option_apply(const struct option_row *o, struct crk_opts *opts, char *arg)
+static int option_apply(const struct crk_command *cmd, const struct option_row *o, struct crk_opts *opts, char *arg)
 {
 	char *member = (char *)opts + o->offset;
 	unsigned long long number;
@@ -245,7 +245,7 @@ static int option_apply(const struct option_row *o, struct crk_opts *opts, char 
 		ret = parse_inherit(opts, arg);
 		break;
 	case OPT_FAULT:
-		ret = parse_fault(opts, arg);
+		ret = parse_fault(opts, cmd, arg);
 		break;
 	case OPT_SNAPSHOTS:
 		ret = parse_snapshots(opts, arg);
@@ -368,7 +368,7 @@ int crk_opts_parse(int argc, char **argv, struct crk_opts *opts, const struct cr
 			fprintf(stderr, "try 'crkhelper %s --help'\n", cmd->name);
 			return -EINVAL;
 		}
-		ret = option_apply(o, opts, optarg);
+		ret = option_apply(cmd, o, opts, optarg);
 		if (ret > 0)
 			usage_command(stdout, cmd);
 		if (ret)

@@ -31,6 +31,15 @@ static bool has_locks(const struct inode *inode)
 		       !list_empty_careful(&ctx->flc_lease));
 }
 
+static bool is_watched(const struct file *file)
+{
+#ifdef CONFIG_EPOLL
+	return READ_ONCE(file->f_ep);
+#else
+	return false;
+#endif
+}
+
 /* called under files->file_lock; not 0 stops the walk and is handed on: the number of the file, plus one */
 static int fd_get(const void *arg, struct file *file, unsigned int fd)
 {
@@ -47,6 +56,8 @@ static int fd_get(const void *arg, struct file *file, unsigned int fd)
 		out->flags |= CRK_FD_CLOEXEC;
 	if (has_locks(inode))
 		out->flags |= CRK_FD_LOCKS;
+	if (is_watched(file))
+		out->flags |= CRK_FD_WATCHED;
 	out->file_id = crk_job_id(walk->job, file);
 	out->inode_id = crk_job_id(walk->job, inode);
 	out->ino = inode->i_ino;

@@ -56,7 +56,7 @@ check_patch()
 		-f module/kcompat*.h | grep -v '^total:' | finding checkpatch
 }
 
-# W=1 and sparse, in a build of its own; only what changed is built again
+# W=1 and sparse (requirement 2.21), in a build of its own; only what changed is built again
 check_module()
 {
 	local dir ret

@@ -394,6 +394,7 @@ struct crk_read {
 
 #define CRK_FD_CLOEXEC		(1U << 0)
 #define CRK_FD_LOCKS		(1U << 1)	/* somebody holds locks or leases on its inode */
+#define CRK_FD_WATCHED		(1U << 2)	/* some epoll(7) file watches it, whosever */
 
 /**
  * struct crk_fd - one open file descriptor

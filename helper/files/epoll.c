@@ -3,11 +3,15 @@
  * epoll_create(2) and what is watched.  The kernel knows a watched file together with the number it had when it was
  * added; the number may since have been closed or reused.  So the file is found by kcmp(2), and added again under its
  * number, which it gets for that moment if it does not have it.  What is ready is found out anew.
+ *
+ * A kernel without kcmp(2) tells it by epoll_ctl(2): a file that is watched under a number can't be added under it again.
  */
 #include <errno.h>
 #include <linux/kcmp.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "files.h"
@@ -85,46 +89,145 @@ static int epoll_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry *
 	return slots_parse(d, f, text, e);
 }
 
+/* what is asked of files: are you the one that is watched here? */
 struct slot {
-	pid_t pid;
+	struct crk_dump *d;
+	const struct crk_dfile *epoll;
 	struct kcmp_epoll_slot slot;
+	bool kcmp;			/* there is kcmp(2) */
+	int err;			/* the question could not be put */
 };
 
-static bool is_watched(pid_t pid, int fd, void *arg)
+static bool have_kcmp(const struct crk_dump *d)
 {
-	struct slot *s = arg;
+	if (d->opts->fault && !strcmp(d->opts->fault, "kcmp"))
+		return false;
+	return !syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) || errno != ENOSYS;
+}
 
-	return !syscall(SYS_kcmp, pid, s->pid, KCMP_EPOLL_TFD, fd, &s->slot);
+/* @p: NULL: a descriptor of ours */
+static pid_t holder(const struct crk_dproc *p)
+{
+	return p ? p->live->tid : getpid();
+}
+
+static int held_fd(struct crk_dump *d, const struct crk_dproc *p, int fd)
+{
+	return p ? crk_dump_getfd(d, p, fd) : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
 /*
- * A kernel without kcmp(2) can't tell.  Then the file that has the number now is taken if its inode is right: wrong only
- * where the number was used anew for a file of the same inode while a duplicate of the old one stayed open.
+ * In a process of its own, whose descriptors nobody misses: 1 if @epfd watches @fd's file under the number @as, 0 if
+ * not, or -errno.  A file that could be added is taken out again at once, before what stands still can notice.
  */
-static bool is_probably_watched(const struct crk_fd *fd, const EventpollTfdEntry *t)
+static int is_there(int epfd, int fd, int as)
 {
-	return fd->ino == t->inode && (syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) && errno == ENOSYS);
+	struct rlimit lim = { (rlim_t)as + 2, (rlim_t)as + 2 };
+	struct epoll_event ev = {};
+
+	/* if it can't be had, dup2() says so */
+	setrlimit(RLIMIT_NOFILE, &lim);
+	if (epfd == as)
+		epfd = fcntl(epfd, F_DUPFD_CLOEXEC, as + 1);
+	if (epfd < 0 || dup2(fd, as) < 0)
+		return -errno;
+	if (!epoll_ctl(epfd, EPOLL_CTL_ADD, as, &ev))
+		return epoll_ctl(epfd, EPOLL_CTL_DEL, as, NULL) ? -errno : 0;
+	if (errno == EEXIST)
+		return 1;
+	return errno == ENOMEM ? -errno : 0;
+}
+
+static int ask_epoll(int epfd, int fd, int as)
+{
+	int status, ret;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (!pid) {
+		ret = is_there(epfd, fd, as);
+		_exit(ret < 0 ? -ret + 1 : ret);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (!WIFEXITED(status))
+		return -EIO;
+	ret = WEXITSTATUS(status);
+	return ret > 1 ? 1 - ret : ret;
+}
+
+static int ask_without_kcmp(struct slot *s, const struct crk_dproc *p, const struct crk_fd *file)
+{
+	const struct crk_dfile *f = s->epoll;
+	_cleanup_close_ int epfd = -1, fd = -1;
+
+	/* most of those that are not asked for are watched by nobody */
+	if (p && !(file->flags & CRK_FD_WATCHED))
+		return 0;
+	epfd = held_fd(s->d, f->fd >= 0 ? NULL : f->proc, f->facts->fd);
+	fd = held_fd(s->d, p, file->fd);
+	if (epfd < 0 || fd < 0)
+		return -errno;
+	return ask_epoll(epfd, fd, s->slot.tfd);
+}
+
+static bool is_watched(const struct crk_dproc *p, const struct crk_fd *file, void *arg)
+{
+	struct slot *s = arg;
+	int ret;
+
+	if (s->kcmp)
+		return !syscall(SYS_kcmp, holder(p), holder(s->epoll->fd >= 0 ? NULL : s->epoll->proc), KCMP_EPOLL_TFD,
+				file->fd, &s->slot);
+	ret = s->err ? 0 : ask_without_kcmp(s, p, file);
+	if (ret < 0)
+		s->err = ret;
+	return ret > 0;
+}
+
+static dev_t item_dev(const EventpollTfdEntry *t)
+{
+	return makedev(t->dev >> 20, t->dev & 0xfffff);
 }
 
 /* first the descriptor of that number, which it nearly always is */
-static uint32_t watched_id(struct crk_dump *d, const struct crk_dfile *f, const EventpollTfdEntry *t, struct slot *s)
+static uint32_t watched_id(struct crk_dump *d, const EventpollTfdEntry *t, struct slot *s)
 {
-	const struct crk_dproc *p = f->proc;
+	const struct crk_dproc *p = s->epoll->proc;
 	size_t i;
 
 	for (i = 0; i < p->nr_fds; i++)
-		if (p->fds[i].fd == t->tfd &&
-		    (is_watched(p->pid, t->tfd, s) || is_probably_watched(&p->fds[i], t)))
+		if (p->fds[i].fd == t->tfd && p->fds[i].ino == t->inode && is_watched(p, &p->fds[i], s))
 			return crk_files_id(d, p->fds[i].file_id);
-	return crk_files_search(d, t->inode, makedev(t->dev >> 20, t->dev & 0xfffff), is_watched, s);
+	return crk_files_search(d, t->inode, item_dev(t), is_watched, s);
+}
+
+/* how many before it have the same number; -1: without kcmp(2) it is not known which of them is which */
+static int nr_before(const EventpollFileEntry *e, size_t i, bool kcmp)
+{
+	const EventpollTfdEntry *t = e->tfd[i];
+	size_t j;
+	int nr = 0;
+
+	for (j = 0; j < i; j++) {
+		if (e->tfd[j]->tfd != t->tfd)
+			continue;
+		if (!kcmp && e->tfd[j]->inode == t->inode && e->tfd[j]->dev == t->dev)
+			return -1;
+		nr++;
+	}
+	return nr;
 }
 
 static int watched_find(struct crk_dump *d, const struct dump_epoll *ep)
 {
+	struct slot s = { .d = d, .epoll = ep->f, .kcmp = have_kcmp(d) };
 	const struct crk_dfile *f = ep->f;
 	EventpollFileEntry *e = ep->e;
 	CrkFileEntry *extra = crk_dfile_extra(d, f);
-	size_t i, j;
+	size_t i;
 
 	if (extra)
 		extra->epoll_file = crk_dump_alloc(d, e->n_tfd * sizeof(*extra->epoll_file) + 1);
@@ -133,13 +236,17 @@ static int watched_find(struct crk_dump *d, const struct dump_epoll *ep)
 	extra->has_holder_pid = true;
 	extra->holder_pid = f->proc->pid;
 	for (i = 0; i < e->n_tfd; i++) {
-		struct slot s = { .pid = f->fd >= 0 ? getpid() : f->proc->pid };
+		int before = nr_before(e, i, s.kcmp);
 
+		if (before < 0)
+			return crk_dfile_refuse(f, "watches two files of one inode that were both added as fd %u, and without kcmp(2) nobody can tell which is which",
+						e->tfd[i]->tfd);
 		s.slot.efd = f->facts->fd;
 		s.slot.tfd = e->tfd[i]->tfd;
-		for (j = 0; j < i; j++)
-			s.slot.toff += e->tfd[j]->tfd == e->tfd[i]->tfd;
-		extra->epoll_file[i] = watched_id(d, f, e->tfd[i], &s);
+		s.slot.toff = before;
+		extra->epoll_file[i] = watched_id(d, e->tfd[i], &s);
+		if (s.err)
+			return crk_dfile_err(s.err, f, "cannot find out what it watches as fd %u", e->tfd[i]->tfd);
 		if (!extra->epoll_file[i])
 			return crk_dfile_refuse(f, "watches a file that was added as fd %u and that no process of the dump has open",
 						e->tfd[i]->tfd);

@@ -58,9 +58,12 @@ int crk_dfile_err(int err, const struct crk_dfile *f, const char *fmt, ...) __at
 int crk_dfile_reopen(const struct crk_dfile *f, int flags, int *ret);
 /* id in files.img of a file that we hold @fd of, and that may be one of the target's (passed descriptors) */
 int crk_files_dump_fd(struct crk_dump *d, const struct crk_dfile *from, int fd, uint32_t *id_ret);
-/* a file of the dump that has this inode and for which @same(its process, descriptor, @arg) says yes; 0: none */
+/*
+ * A file of the dump that has this inode and for which @same(its process, descriptor, @arg) says yes; 0: none.  Without
+ * a process the descriptor is one of ours, and of its facts the flags are not known.
+ */
 uint32_t crk_files_search(struct crk_dump *d, uint64_t ino, uint32_t dev,
-			  bool (*same)(pid_t pid, int fd, void *arg), void *arg);
+			  bool (*same)(const struct crk_dproc *p, const struct crk_fd *file, void *arg), void *arg);
 pid_t crk_dump_owner(struct crk_dump *d, pid_t tid);	/* process of a thread of the dump, 0 if outside */
 
 /* reg.c: an entry with path, for kinds that are opened by path; also dumps what is behind a lost name */

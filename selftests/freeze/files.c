@@ -3,6 +3,7 @@
  * CRK_IOC_FILES: which descriptors are the same open file, the caller's too, without kcmp(2) (requirement 1.10).
  */
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -83,6 +84,27 @@ TEST_F(files, another_one_is_not)
 	EXPECT_NE(fd_facts(self->dev, 0, event).file_id, fd_facts(self->dev, 0, shared_fd).file_id);
 	close(null);
 	close(event);
+}
+
+/* by the caller too, as long as one does */
+TEST_F(files, watched)
+{
+	int ep = epoll_create1(EPOLL_CLOEXEC), outer = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event ev = {};
+
+	EXPECT_FALSE(fd_facts(self->dev, self->pid, 101).flags & CRK_FD_WATCHED);
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, dup_fd, &ev));
+	ASSERT_EQ(0, epoll_ctl(outer, EPOLL_CTL_ADD, ep, &ev));
+	EXPECT_TRUE(fd_facts(self->dev, self->pid, 101).flags & CRK_FD_WATCHED);
+	EXPECT_TRUE(fd_facts(self->dev, 0, shared_fd).flags & CRK_FD_WATCHED);
+	EXPECT_TRUE(fd_facts(self->dev, 0, ep).flags & CRK_FD_WATCHED);
+	EXPECT_FALSE(fd_facts(self->dev, 0, outer).flags & CRK_FD_WATCHED);
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_DEL, dup_fd, NULL));
+	EXPECT_FALSE(fd_facts(self->dev, self->pid, 101).flags & CRK_FD_WATCHED);
+	ASSERT_EQ(0, epoll_ctl(outer, EPOLL_CTL_DEL, ep, NULL));
+	EXPECT_FALSE(fd_facts(self->dev, 0, ep).flags & CRK_FD_WATCHED);
+	close(outer);
+	close(ep);
 }
 
 TEST_F(files, of_nobody_else)

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -143,6 +145,31 @@ ROUNDTRIP(memory_and_files)
 	checkpoint_here();
 	event_set("go");
 	must_exit(pid, 5);
+}
+
+static void *watches(void *arg)
+{
+	struct epoll_event in = { .events = EPOLLIN, .data.u64 = 7 }, got;
+	int ep = epoll_create1(0), ev = eventfd(0, 0);
+
+	MUST(!epoll_ctl(ep, EPOLL_CTL_ADD, ev, &in));
+	event_set("ready");
+	event_wait("go");
+	MUST_EQ(epoll_wait(ep, &got, 1, 0), 0);
+	MUST(!eventfd_write(ev, 1));
+	MUST_EQ(epoll_wait(ep, &got, 1, 0), 1);
+	MUST(got.data.u64 == 7);
+	_exit(3);
+}
+
+ROUNDTRIP(epoll)
+{
+	pid_t pid = led_by_zombie(watches, 1, 0);
+
+	event_wait("ready");
+	checkpoint_here();
+	event_set("go");
+	must_exit(pid, 3);
 }
 
 static void *has_child(void *arg)

@@ -6,6 +6,7 @@
  * crk-test: abi=x86_64
  */
 #include <asm/prctl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -258,6 +259,45 @@ ROUNDTRIP(flags)
 	for (i = 0; i < 12; i++) {
 		MUST(!pthread_join(s[i].thread, NULL));
 		MUST_EQ(s[i].out, s[i].in);
+	}
+}
+
+/*
+ * What looks like a system call that is to begin again, or that has failed, but is in the result register of a thread in
+ * user mode: a value like any other (requirement 2.5).  Through the freezer twice more: the restored are such threads too.
+ */
+static int results_stop, results_spinning;
+
+static void *results_spinner(void *arg)
+{
+	long value = (long)arg, got;
+
+	__atomic_add_fetch(&results_spinning, 1, __ATOMIC_SEQ_CST);
+	__asm__ volatile (
+		"1:	cmpl	$0, %2\n"
+		"	je	1b\n"
+		: "=a" (got) : "a" (value), "m" (results_stop) : "memory", "cc");
+	return (void *)got;
+}
+
+ROUNDTRIP(results_in_user_mode)
+{
+	static const long values[] = { -512, -513, -514, -516, -4, -4095, -1, 0xfffff000, 0xfffffe00, LONG_MIN };
+	pthread_t t[10];
+	void *got;
+	int i;
+
+	results_stop = results_spinning = 0;
+	for (i = 0; i < 10; i++)
+		MUST(!pthread_create(&t[i], NULL, results_spinner, (void *)values[i]));
+	WAIT_FOR(__atomic_load_n(&results_spinning, __ATOMIC_SEQ_CST) == 10);
+	usleep(100000);
+	checkpoint_here();
+	checkpoint_here();
+	__atomic_store_n(&results_stop, 1, __ATOMIC_SEQ_CST);
+	for (i = 0; i < 10; i++) {
+		MUST(!pthread_join(t[i], &got));
+		MUST_EQ((long)got, values[i]);
 	}
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Areas of restartable sequences (requirements 5.1, 5.2, 5.4, 5.7 to 5.9, 5.11, 5.12): registered by the C library, by hand,
- * longer than the original ones, in threads, not at all.  Sequences that are interrupted are rseq.sh's.
+ * longer than the original ones, in threads, not at all.  Sequences that are interrupted are rseq.sh's.  What is promised
+ * stands in crkhelper(8), RESTARTABLE SEQUENCES (requirement 5.10).
  */
 #include <pthread.h>
 #include <sched.h>
