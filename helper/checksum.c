@@ -51,6 +51,8 @@ int crk_checksum_file(int fd, void *map, uint64_t off, size_t len, uint64_t *ret
 
 	if (map && !madvise((char *)map + off, len, MADV_POPULATE_READ)) {
 		*ret = crk_checksum((char *)map + off, len);
+		/* or all of it would count as memory of this process */
+		madvise((char *)map + off, len, MADV_DONTNEED);
 		return 0;
 	}
 	XXH64_reset(&state, 0);

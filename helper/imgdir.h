@@ -21,7 +21,9 @@
 struct crk_imgfile {
 	char *name;
 	uint64_t size;
-	unsigned char *data;	/* writing: contents not yet on disk; reading: contents, checked */
+	unsigned char *data;	/* writing: contents not yet on disk; reading: contents, checked, until they were read */
+	unsigned int readers;	/* images open for reading */
+	bool kept;		/* reading: @data was there, and is wanted again if it is read again */
 	void *map;		/* all of it, while its checksums are made or compared */
 	uint64_t *chunks;	/* XXH64 of each CRK_IMG_CHUNK */
 	size_t nr_chunks;
@@ -58,6 +60,9 @@ int crk_imgdir_add_data(struct crk_imgdir *dir, const char *name, unsigned char 
 struct crk_imgfile *crk_imgdir_add(struct crk_imgdir *dir, const char *name);
 /* reading: NULL if the checkpoint has no such file */
 struct crk_imgfile *crk_imgdir_find(struct crk_imgdir *dir, const char *name);
+/* reading: @data once more, checked once more; let go again when nobody reads it */
+int crk_imgdir_data_get(struct crk_imgdir *dir, struct crk_imgfile *file);
+void crk_imgdir_data_put(struct crk_imgfile *file);
 /* what a file is called until the commit */
 const char *crk_imgdir_disk_name(const char *name);
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -129,6 +130,8 @@ static int phase_tree(struct crk_rst *r)
 {
 	int ret = crk_dev_restore(r->dev, r->nr_tasks);
 
+	/* what the images were read with; each process would have it, and give it up again */
+	malloc_trim(0);
 	return ret ?: crk_tree_create(r);
 }
 
