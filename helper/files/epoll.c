@@ -106,17 +106,38 @@ static bool is_probably_watched(const struct crk_fd *fd, const EventpollTfdEntry
 	return fd->ino == t->inode && (syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) && errno == ENOSYS);
 }
 
+static int fd_cmp(const void *key, const void *item)
+{
+	uint32_t fd = *(const uint32_t *)key, other = ((const struct crk_fd *)item)->fd;
+
+	return fd < other ? -1 : fd > other;
+}
+
 /* first the descriptor of that number, which it nearly always is */
 static uint32_t watched_id(struct crk_dump *d, const struct crk_dfile *f, const EventpollTfdEntry *t, struct slot *s)
 {
 	const struct crk_dproc *p = f->proc;
-	size_t i;
+	/* the module gives them in order */
+	const struct crk_fd *fd = p->nr_fds ? bsearch(&t->tfd, p->fds, p->nr_fds, sizeof(*fd), fd_cmp) : NULL;
 
-	for (i = 0; i < p->nr_fds; i++)
-		if (p->fds[i].fd == t->tfd &&
-		    (is_watched(p->pid, t->tfd, s) || is_probably_watched(&p->fds[i], t)))
-			return crk_files_id(d, p->fds[i].file_id);
+	if (fd && (is_watched(p->pid, t->tfd, s) || is_probably_watched(fd, t)))
+		return crk_files_id(d, fd->file_id);
 	return crk_files_search(d, t->inode, makedev(t->dev >> 20, t->dev & 0xfffff), is_watched, s);
+}
+
+/* how many entries of the same number come before this one, which the kernel wants to know */
+static int nr_before(struct crk_dump *d, const EventpollFileEntry *e, uint32_t tfd, uint32_t *ret)
+{
+	uint32_t *nr = crk_dump_known(d, e, tfd, 0);
+	int err = 0;
+
+	if (!nr) {
+		nr = crk_dump_alloc(d, sizeof(*nr));
+		err = nr ? crk_dump_know(d, e, tfd, 0, nr) : -ENOMEM;
+	}
+	if (!err)
+		*ret = (*nr)++;
+	return err;
 }
 
 static int watched_find(struct crk_dump *d, const struct dump_epoll *ep)
@@ -124,7 +145,7 @@ static int watched_find(struct crk_dump *d, const struct dump_epoll *ep)
 	const struct crk_dfile *f = ep->f;
 	EventpollFileEntry *e = ep->e;
 	CrkFileEntry *extra = crk_dfile_extra(d, f);
-	size_t i, j;
+	size_t i;
 
 	if (extra)
 		extra->epoll_file = crk_dump_alloc(d, e->n_tfd * sizeof(*extra->epoll_file) + 1);
@@ -137,8 +158,8 @@ static int watched_find(struct crk_dump *d, const struct dump_epoll *ep)
 
 		s.slot.efd = f->facts->fd;
 		s.slot.tfd = e->tfd[i]->tfd;
-		for (j = 0; j < i; j++)
-			s.slot.toff += e->tfd[j]->tfd == e->tfd[i]->tfd;
+		if (nr_before(d, e, e->tfd[i]->tfd, &s.slot.toff))
+			return -ENOMEM;
 		extra->epoll_file[i] = watched_id(d, f, e->tfd[i], &s);
 		if (!extra->epoll_file[i])
 			return crk_dfile_refuse(f, "watches a file that was added as fd %u and that no process of the dump has open",
@@ -199,14 +220,18 @@ static int add_as(struct crk_rst *r, int epfd, int fd, int as, struct epoll_even
 	return err;
 }
 
+static int number_cmp(const void *key, const void *item)
+{
+	uint32_t fd = *(const uint32_t *)key, other = (*(FdinfoEntry *const *)item)->fd;
+
+	return fd < other ? -1 : fd > other;
+}
+
 static uint32_t id_at(const struct crk_rproc *p, uint32_t number)
 {
-	size_t i;
+	FdinfoEntry **e = p && p->nr_fds ? bsearch(&number, p->fds, p->nr_fds, sizeof(*p->fds), number_cmp) : NULL;
 
-	for (i = 0; p && i < p->nr_fds; i++)
-		if (p->fds[i]->fd == number)
-			return p->fds[i]->id;
-	return 0;
+	return e ? (*e)->id : 0;
 }
 
 static int epoll_connect(struct crk_rst *r, struct crk_rproc *p, const FileEntry *fe, int fd)
