@@ -385,5 +385,6 @@ int crk_cmd_restore(const struct crk_opts *opts);
 int crk_cmd_run(const struct crk_opts *opts, char **argv);
 int crk_cmd_check(const struct crk_opts *opts);
 int crk_cmd_show(const struct crk_opts *opts);
+int crk_cmd_dedup(const struct crk_opts *opts);
 
 #endif /* _CRK_HELPER_H */

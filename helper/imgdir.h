@@ -27,6 +27,8 @@ struct crk_imgfile {
 	void *map;		/* all of it, while its checksums are made or compared */
 	uint64_t *chunks;	/* XXH64 of each CRK_IMG_CHUNK */
 	size_t nr_chunks;
+	uint64_t *dead;		/* from, to, …: see imgdir_dead.c */
+	size_t nr_dead;
 };
 
 struct crk_imgdir {
@@ -42,6 +44,7 @@ struct crk_imgdir {
 	size_t nr_files, room;
 	uint64_t in_memory;	/* bytes of all @data */
 	size_t nr_writing;	/* images open for writing */
+	bool dead_changed;	/* since CHECKSUM_IMG was read */
 	CrkInventoryEntry *inventory;
 };
 
@@ -73,6 +76,8 @@ int crk_imgdir_open_as(const char *path, enum crk_img_verify verify, bool is_par
 
 int crk_imgdir_write_checksums(struct crk_imgdir *dir);		/* of dir->files, and lists itself there */
 int crk_imgdir_read_checksums(struct crk_imgdir *dir);		/* into dir->files */
+/* the same as it is to be written, malloc'ed */
+int crk_imgdir_pack_checksums(struct crk_imgdir *dir, unsigned char **buf_ret, size_t *len_ret);
 
 /* ---- imgdir_pieces.c ---- */
 

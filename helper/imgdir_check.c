@@ -125,7 +125,8 @@ static int open_piece(void *arg, size_t i)
 	    atomic_fetch_add(&pieces->cached, file->size) + file->size <= CACHE_MAX) {
 		return read_kept(pieces, file, fd);
 	}
-	err = crk_checksum_file(fd, file->map, chunk * CRK_IMG_CHUNK, crk_imgdir_chunk_len(file, chunk), &sum);
+	err = crk_checksum_file(fd, file->map, chunk * CRK_IMG_CHUNK, crk_imgdir_chunk_len(file, chunk), file->dead,
+				file->nr_dead, &sum);
 	crk_progress_add(crk_imgdir_chunk_len(file, chunk));
 	return err ? open_failed(pieces, file, err) : compare(pieces, file, chunk, sum);
 }

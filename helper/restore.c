@@ -37,7 +37,8 @@ static int phase_images(struct crk_rst *r)
 	if (crk_imgdir_inventory(r->dir)->pre_dump)
 		return crk_fail(-EINVAL, "'%s' is a pre-dump, which has pages only: restore a dump that was made with --prev-images-dir on top of it",
 				r->opts->images_dir);
-	return crk_imgdir_open_parents(r->dir, verify);
+	ret = crk_imgdir_refuse_dead(r->dir);
+	return ret ?: crk_imgdir_open_parents(r->dir, verify);
 }
 
 static int phase_device(struct crk_rst *r)
