@@ -44,17 +44,49 @@ static int sum_by_reading(int fd, uint64_t off, size_t len, XXH64_state_t *state
  * The page cache itself is summed, not a copy of it.  MADV_POPULATE_READ tells of a file that is cut short or can't be
  * read, where a mere access would be SIGBUS.
  */
-int crk_checksum_file(int fd, void *map, uint64_t off, size_t len, uint64_t *ret)
+static int sum_add(int fd, void *map, uint64_t off, size_t len, XXH64_state_t *state)
 {
-	XXH64_state_t state;
-	int err;
+	if (!map || madvise((char *)map + off, len, MADV_POPULATE_READ))
+		return sum_by_reading(fd, off, len, state);
+	XXH64_update(state, (char *)map + off, len);
+	/* or all of it would count as memory of this process */
+	madvise((char *)map + off, len, MADV_DONTNEED);
+	return 0;
+}
 
-	if (map && !madvise((char *)map + off, len, MADV_POPULATE_READ)) {
-		*ret = crk_checksum((char *)map + off, len);
-		return 0;
+static void sum_zeros(size_t len, XXH64_state_t *state)
+{
+	static const char zeros[4096];
+
+	for (; len; len -= min(len, sizeof(zeros)))
+		XXH64_update(state, zeros, min(len, sizeof(zeros)));
+}
+
+int crk_checksum_file(int fd, void *map, uint64_t off, size_t len, const uint64_t *dead, size_t nr_dead, uint64_t *ret)
+{
+	uint64_t end = off + len;
+	XXH64_state_t state;
+	size_t i = 0, hi = nr_dead / 2;
+	int err = 0;
+
+	while (i < hi) {
+		size_t mid = (i + hi) / 2;
+
+		if (dead[2 * mid + 1] <= off)
+			i = mid + 1;
+		else
+			hi = mid;
 	}
 	XXH64_reset(&state, 0);
-	err = sum_by_reading(fd, off, len, &state);
+	for (i *= 2; i < nr_dead && dead[i] < end && !err; i += 2) {
+		uint64_t from = max(dead[i], off), to = min(dead[i + 1], end);
+
+		err = from > off ? sum_add(fd, map, off, from - off, &state) : 0;
+		sum_zeros(to - from, &state);
+		off = to;
+	}
+	if (!err && off < end)
+		err = sum_add(fd, map, off, end - off, &state);
 	*ret = XXH64_digest(&state);
 	return err;
 }

@@ -15,7 +15,7 @@ uint64_t crk_checksum(const void *buf, size_t len);
  * The same of @len bytes of a file; -ENODATA if it is shorter; prints nothing.  @map: the whole file, mapped for
  * reading, or NULL; then @off is a multiple of the page size.
  */
-int crk_checksum_file(int fd, void *map, uint64_t off, size_t len, uint64_t *ret);
+int crk_checksum_file(int fd, void *map, uint64_t off, size_t len, const uint64_t *dead, size_t nr_dead, uint64_t *ret);
 
 /*
  * Calls work(arg, 0 … nr - 1), each once, in any order, by up to four threads; by one if @bytes (to be looked at in

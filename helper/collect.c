@@ -33,14 +33,19 @@ const void *crk_rec_find(const struct crk_rec *recs, size_t len, uint32_t type, 
 	return NULL;
 }
 
+/* kinds of what is in the index besides objects that processes share */
+static const char by_pid, by_tid;
+
 struct crk_dproc *crk_dump_proc(struct crk_dump *d, pid_t pid)
 {
-	size_t i;
+	return crk_index_find(&d->index, &by_pid, pid, 0);
+}
 
-	for (i = 0; i < d->nr_procs; i++)
-		if (d->procs[i].pid == pid)
-			return &d->procs[i];
-	return NULL;
+pid_t crk_dump_owner(struct crk_dump *d, pid_t tid)
+{
+	const struct crk_task *t = crk_index_find(&d->index, &by_tid, tid, 0);
+
+	return t ? t->tgid : 0;
 }
 
 /* the kernel's own way leads over the leader, which has no files any more when it has exited */
@@ -71,32 +76,25 @@ static int proc_open(struct crk_dproc *p)
 	return p->pidfd < 0 ? crk_err(-errno, "pid %d (%s)", p->pid, COMM(p)) : 0;
 }
 
-/* objects are shared within families, so most searches end at the parent; the rest meets few candidates */
-static struct crk_dproc *earlier_with(struct crk_dump *d, struct crk_dproc *p, size_t id_off)
+/* the first process with the object that @p has at @id_off of its task, NULL if that is @p */
+static int first_with(struct crk_dump *d, struct crk_dproc *p, size_t id_off, struct crk_dproc **ret)
 {
+	/* one kind per member of struct crk_task */
+	static const char kinds[sizeof(struct crk_task)];
 	uint64_t id = *(const uint64_t *)((const char *)p->live + id_off);
-	struct crk_dproc *q;
 
-	if (!id)
-		return NULL;
-	for (q = d->procs; q < p; q++)
-		if (*(const uint64_t *)((const char *)q->live + id_off) == id)
-			return q;
-	return NULL;
+	*ret = id ? crk_index_find(&d->index, &kinds[id_off], id, 0) : NULL;
+	return !id || *ret ? 0 : crk_index_add(&d->index, &kinds[id_off], id, 0, p);
 }
 
-/* the first process of a sharing group */
-#define EARLIER(d, p, field) earlier_with(d, p, offsetof(struct crk_task, field))
+#define FIRST_WITH(d, p, field, ret) first_with(d, p, offsetof(struct crk_task, field), ret)
 
 /* the process of a tracer, NULL if that is not in the dump */
 static struct crk_dproc *tracer_of(struct crk_dump *d, int32_t tid)
 {
-	size_t i;
+	pid_t pid = tid ? crk_dump_owner(d, tid) : 0;
 
-	for (i = 0; i < d->nr_tasks && tid; i++)
-		if (d->tasks[i].tid == tid)
-			return crk_dump_proc(d, d->tasks[i].tgid);
-	return NULL;
+	return pid ? crk_dump_proc(d, pid) : NULL;
 }
 
 static int refuse_traced(struct crk_dump *d, const struct crk_dproc *p, const struct crk_task *t)
@@ -134,28 +132,49 @@ static int refuse_thread(struct crk_dump *d, const struct crk_dproc *p, const st
 	return refuse_traced(d, p, t);
 }
 
-/* a namespace of its own: created within the tree, or the tree lives in a container */
-static int refuse_namespaces(const struct crk_dproc *p)
+static const char * const namespaces[] = {
+	"cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts",
+};
+
+/* those that crkhelper is in; 0 for a kind that the kernel has not */
+struct own_namespaces {
+	dev_t dev[ARRAY_SIZE(namespaces)];
+	ino_t ino[ARRAY_SIZE(namespaces)];
+};
+
+static void namespaces_look(struct own_namespaces *own)
 {
-	static const char * const names[] = {
-		"cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts",
-	};
+	struct stat st;
 	char path[64];
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		struct stat ours, theirs = {};
+	for (i = 0; i < ARRAY_SIZE(namespaces); i++) {
+		snprintf(path, sizeof(path), "/proc/self/ns/%s", namespaces[i]);
+		if (stat(path, &st))
+			continue;
+		own->dev[i] = st.st_dev;
+		own->ino[i] = st.st_ino;
+	}
+}
 
-		snprintf(path, sizeof(path), "/proc/self/ns/%s", names[i]);
-		if (stat(path, &ours))
-			continue;		/* a kernel without this kind */
+/* a namespace of its own: created within the tree, or the tree lives in a container */
+static int refuse_namespaces(const struct crk_dproc *p, const struct own_namespaces *own)
+{
+	char path[64];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(namespaces); i++) {
+		struct stat theirs = {};
+
+		if (!own->ino[i])
+			continue;
+		snprintf(path, sizeof(path), "ns/%s", namespaces[i]);
 		/* pid_for_children is not there until the first child is: surely not ours; others go with their task */
-		if (fstatat(p->procfd, path + strlen("/proc/self/"), &theirs, 0) &&
-		    (errno != ENOENT || !strstr(names[i], "_for_children")))
-			return crk_err(-errno, "pid %d (%s): ns/%s", p->pid, COMM(p), names[i]);
-		if (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev)
+		if (fstatat(p->procfd, path, &theirs, 0) && (errno != ENOENT || !strstr(namespaces[i], "_for_children")))
+			return crk_err(-errno, "pid %d (%s): ns/%s", p->pid, COMM(p), namespaces[i]);
+		if (own->ino[i] != theirs.st_ino || own->dev[i] != theirs.st_dev)
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s): is in a foreign %s namespace: not supported", p->pid,
-					COMM(p), names[i]);
+					COMM(p), namespaces[i]);
 	}
 	return 0;
 }
@@ -189,9 +208,9 @@ static int refuse_sharer(const struct crk_dump *d, const struct crk_dproc *p)
 			p->mm_of->pid, COMM(p->mm_of), why);
 }
 
-static int refuse_process(struct crk_dump *d, struct crk_dproc *p)
+static int refuse_process(struct crk_dump *d, struct crk_dproc *p, const struct own_namespaces *own)
 {
-	const struct crk_dproc *q;
+	struct crk_dproc *q;
 	size_t i;
 	int err;
 
@@ -200,13 +219,12 @@ static int refuse_process(struct crk_dump *d, struct crk_dproc *p)
 		if (err)
 			return err;
 	}
-	p->mm_of = EARLIER(d, p, mm_id);
-	if (p->mm_of) {
+	err = FIRST_WITH(d, p, mm_id, &p->mm_of);
+	if (!err && p->mm_of)
 		err = refuse_sharer(d, p);
-		if (err)
-			return err;
-	}
-	q = EARLIER(d, p, sighand_id);
+	err = err ?: FIRST_WITH(d, p, sighand_id, &q);
+	if (err)
+		return err;
 	if (q)
 		return crk_fail(-EOPNOTSUPP, "pid %d (%s): shares its signal actions with pid %d (%s): not supported",
 				p->pid, COMM(p), q->pid, COMM(q));
@@ -218,11 +236,12 @@ static int refuse_process(struct crk_dump *d, struct crk_dproc *p)
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s) tid %d: has open files or a working directory of its own",
 					p->pid, COMM(p), t->tid);
 	}
-	return p->zombie ? 0 : refuse_namespaces(p);
+	return p->zombie ? 0 : refuse_namespaces(p, own);
 }
 
 int crk_collect_tasks(struct crk_dump *d)
 {
+	struct own_namespaces own = {};
 	size_t i, nr = 0;
 	int err;
 
@@ -231,8 +250,12 @@ int crk_collect_tasks(struct crk_dump *d)
 		return err;
 	if (!d->nr_tasks)
 		return crk_fail(-ESRCH, "the cgroup is empty");
-	for (i = 0; i < d->nr_tasks; i++)
+	for (i = 0; i < d->nr_tasks && !err; i++) {
 		nr += d->tasks[i].tid == d->tasks[i].tgid;
+		err = crk_index_add(&d->index, &by_tid, d->tasks[i].tid, 0, &d->tasks[i]);
+	}
+	if (err)
+		return err;
 	d->procs = calloc(nr, sizeof(*d->procs));
 	if (!d->procs)
 		return crk_oom();
@@ -256,19 +279,22 @@ int crk_collect_tasks(struct crk_dump *d)
 		p->zombie = t->flags & CRK_TASK_ZOMBIE;
 		p->pidfd = p->procfd = -1;
 		p->parent = crk_dump_proc(d, t->ppid);
+		if (p->parent && !p->zombie)
+			p->parent->has_children = true;
+		err = crk_index_add(&d->index, &by_pid, p->pid, 0, p);
+		if (err)
+			return err;
 	}
+	namespaces_look(&own);
 	for (i = 0; i < d->nr_procs; i++) {
 		struct crk_dproc *p = &d->procs[i];
 
 		err = proc_open(p);
-		if (!err)
-			err = refuse_process(d, p);
+		err = err ?: refuse_process(d, p, &own);
+		if (!err && !p->zombie)
+			err = FIRST_WITH(d, p, files_id, &p->files_of) ?: FIRST_WITH(d, p, fs_id, &p->fs_of);
 		if (err)
 			return err;
-		if (!p->zombie) {
-			p->files_of = EARLIER(d, p, files_id);
-			p->fs_of = EARLIER(d, p, fs_id);
-		}
 	}
 	return 0;
 }
@@ -503,6 +529,7 @@ void crk_collect_free(struct crk_dump *d)
 		free(p->fds);
 		free(p->vmas);
 	}
+	crk_index_free(&d->index);
 	free(d->procs);
 	free(d->tasks);
 	free(d->recs);

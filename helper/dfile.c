@@ -172,13 +172,3 @@ void crk_dfile_done(struct crk_dump_file *df)
 	free(steal_ptr(&df->fdinfo));
 	df->f.fdinfo = NULL;
 }
-
-pid_t crk_dump_owner(struct crk_dump *d, pid_t tid)
-{
-	size_t i;
-
-	for (i = 0; i < d->nr_tasks; i++)
-		if (d->tasks[i].tid == tid)
-			return d->tasks[i].tgid;
-	return 0;
-}

@@ -358,6 +358,8 @@ int crk_cmd_dump(const struct crk_opts *opts)
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* of each process two are held; fewer may be enough */
+	crk_limit_raise_files(0);
 	crk_progress_on();
 	for (i = 0;;) {
 		bool had = !no_snapshots;

@@ -51,15 +51,20 @@ static int install_fds(struct crk_rst *r, struct crk_rproc *p)
 
 static int connect_fds(struct crk_rst *r, struct crk_rproc *p)
 {
-	size_t i;
+	const struct crk_rst_files *s = r->files;
+	size_t lo = 0, hi = s->nr_connects;
 	int ret = 0;
 
-	for (i = 0; i < r->files->nr && !ret; i++) {
-		struct rfile *f = &r->files->files[i];
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
 
-		if (f->in_use && f->holder == p->pid && f->ops->connect)
-			ret = f->ops->connect(r, p, f->fe, f->fd);
+		if (s->connects[mid]->holder < p->pid)
+			lo = mid + 1;
+		else
+			hi = mid;
 	}
+	for (; lo < s->nr_connects && s->connects[lo]->holder == p->pid && !ret; lo++)
+		ret = s->connects[lo]->ops->connect(r, p, s->connects[lo]->fe, s->connects[lo]->fd);
 	return ret;
 }
 

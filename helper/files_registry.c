@@ -25,6 +25,7 @@ struct crk_dump_files {
 	size_t hash_size;		/* a power of two */
 	struct chunk *chunks;
 	struct state states[16];	/* of kinds and their helpers */
+	struct crk_index known;		/* by them */
 	struct crk_img *imgs[CRK_NR_IMG_TYPES];
 };
 
@@ -73,6 +74,18 @@ void *crk_dump_state(struct crk_dump *d, const void *key, size_t size)
 		state->mem = crk_dump_alloc(d, size);
 	}
 	return state ? state->mem : NULL;
+}
+
+void *crk_dump_known(struct crk_dump *d, const void *kind, uint64_t a, uint64_t b)
+{
+	return d->files ? crk_index_find(&d->files->known, kind, a, b) : NULL;
+}
+
+int crk_dump_know(struct crk_dump *d, const void *kind, uint64_t a, uint64_t b, void *item)
+{
+	struct crk_dump_files *s = dump_files(d);
+
+	return s ? crk_index_add(&s->known, kind, a, b, item) : -ENOMEM;
 }
 
 int crk_dump_img(struct crk_dump *d, enum crk_img_type type, struct crk_img **ret)
@@ -138,19 +151,12 @@ void crk_files_dump_free(struct crk_dump *d)
 	}
 	free(s->files);
 	free(s->hash);
+	crk_index_free(&s->known);
 	free(s);
 	d->files = NULL;
 }
 
 /* ---- files by identity ---- */
-
-static uint64_t mix(uint64_t x)
-{
-	x ^= x >> 33;
-	x *= 0xff51afd7ed558ccdULL;
-	x ^= x >> 33;
-	return x;
-}
 
 static int hash_grow(struct crk_dump_files *s)
 {
@@ -162,7 +168,7 @@ static int hash_grow(struct crk_dump_files *s)
 	for (i = 0; i < s->nr; i++) {
 		if (!s->files[i])
 			continue;
-		slot = mix(s->files[i]->key) & (size - 1);
+		slot = crk_index_mix(s->files[i]->key) & (size - 1);
 		while (hash[slot])
 			slot = (slot + 1) & (size - 1);
 		hash[slot] = i + 1;
@@ -180,7 +186,7 @@ struct crk_dump_file *crk_files_find(struct crk_dump_files *s, uint64_t key, boo
 
 	if (!s || !s->hash_size)
 		return NULL;
-	for (slot = mix(key) & (s->hash_size - 1); s->hash[slot]; slot = (slot + 1) & (s->hash_size - 1)) {
+	for (slot = crk_index_mix(key) & (s->hash_size - 1); s->hash[slot]; slot = (slot + 1) & (s->hash_size - 1)) {
 		struct crk_dump_file *df = s->files[s->hash[slot] - 1];
 
 		if (df->key == key && df->by_path == by_path && (!same || same(df, arg)))
@@ -228,7 +234,7 @@ struct crk_dump_file *crk_files_add(struct crk_dump *d, uint64_t key, bool by_pa
 	df->key = key;
 	df->by_path = by_path;
 	s->files[id - 1] = df;
-	slot = mix(key) & (s->hash_size - 1);
+	slot = crk_index_mix(key) & (s->hash_size - 1);
 	while (s->hash[slot])
 		slot = (slot + 1) & (s->hash_size - 1);
 	s->hash[slot] = id;

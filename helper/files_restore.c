@@ -37,6 +37,16 @@ void *crk_restore_state(struct crk_rst *r, const void *key, size_t size)
 	return state->mem;
 }
 
+void *crk_restore_known(struct crk_rst *r, const void *kind, uint64_t a, uint64_t b)
+{
+	return crk_index_find(&r->files->known, kind, a, b);
+}
+
+int crk_restore_know(struct crk_rst *r, const void *kind, uint64_t a, uint64_t b, void *item)
+{
+	return crk_index_add(&r->files->known, kind, a, b, item);
+}
+
 static int rfile_cmp(const void *a, const void *b)
 {
 	uint32_t x = ((const struct rfile *)a)->fe->id, y = ((const struct rfile *)b)->fe->id;
@@ -279,6 +289,33 @@ void crk_rfile_path_only(struct crk_rst *r, uint32_t id)
 		f->path_only = true;
 }
 
+/* of one process in the order of their ids */
+static int connect_cmp(const void *a, const void *b)
+{
+	const struct rfile *x = *(struct rfile *const *)a, *y = *(struct rfile *const *)b;
+
+	return x->holder != y->holder ? (x->holder < y->holder ? -1 : 1) : x < y ? -1 : x > y;
+}
+
+static int plan_connects(struct crk_rst_files *s)
+{
+	size_t i, room = 0;
+
+	for (i = 0; i < s->nr; i++) {
+		struct rfile *f = &s->files[i], **slot;
+
+		if (!f->in_use || !f->holder || !f->ops->connect)
+			continue;
+		slot = array_add(s->connects, s->nr_connects, room);
+		if (!slot)
+			return crk_oom();
+		*slot = f;
+	}
+	if (s->nr_connects)
+		qsort(s->connects, s->nr_connects, sizeof(*s->connects), connect_cmp);
+	return 0;
+}
+
 int crk_files_plan(struct crk_rst *r)
 {
 	size_t i, j;
@@ -316,7 +353,7 @@ int crk_files_plan(struct crk_rst *r)
 		if (f->ops->plan)
 			ret = f->ops->plan(r, f->fe);
 	}
-	return ret;
+	return ret ?: plan_connects(r->files);
 }
 
 /* ---- open ---- */
@@ -405,6 +442,8 @@ void crk_files_free(struct crk_rst *r)
 		s->chunks = chunk->next;
 		free(chunk);
 	}
+	crk_index_free(&s->known);
+	free(s->connects);
 	free(s->files);
 	free(s->held);
 	free(s);

@@ -36,6 +36,9 @@ struct crk_rst_files {
 	FileEntry **entries;
 	struct chunk *chunks;
 	struct state states[16];	/* of kinds and their helpers */
+	struct crk_index known;		/* by them */
+	struct rfile **connects;	/* those that are connected by a process: by holder */
+	size_t nr_connects;
 	int *held;			/* descriptors of the coordinator besides those of the files */
 	size_t nr_held, room_held;
 	int coordinator;		/* pidfd, -1 if no file is late */

@@ -16,6 +16,7 @@
 #include "crk.h"
 #include "crk_regs.h"
 #include "image.h"
+#include "index.h"
 #include "log.h"
 #include "util.h"
 
@@ -84,6 +85,7 @@ struct crk_dproc {
 	struct crk_dproc *files_of;	/* shares its table of open files with this earlier process; else NULL */
 	struct crk_dproc *fs_of;	/* the same for cwd, root, umask */
 	struct crk_dproc *mm_of;	/* the same for its memory */
+	bool has_children;		/* in the dump, zombies not counted */
 	struct crk_vma *vmas;
 	size_t nr_vmas;
 	struct crk_dproc *parent;	/* NULL if outside the dump */
@@ -104,6 +106,7 @@ struct crk_dump {
 	size_t nr_tasks;
 	struct crk_dproc *procs;	/* in the order of the kernel's list; parents come before children if alive */
 	size_t nr_procs;
+	struct crk_index index;		/* collect.c: processes by pid, and the first with each shared object */
 	struct crk_dcgroup *cgroups;
 	size_t nr_cgroups, room_cgroups;
 	void *recs;			/* all records */
@@ -128,6 +131,7 @@ const void *crk_rec_find(const struct crk_rec *recs, size_t len, uint32_t type, 
 /* an open file of @p: our duplicate, or -1 and errno */
 int crk_dump_getfd(const struct crk_dump *d, const struct crk_dproc *p, int fd);
 struct crk_dproc *crk_dump_proc(struct crk_dump *d, pid_t pid);	/* NULL if not in the dump */
+pid_t crk_dump_owner(struct crk_dump *d, pid_t tid);	/* process of a thread of the dump, 0 if outside */
 
 /* ---- files ---- */
 
@@ -229,10 +233,11 @@ struct crk_rproc {
 	size_t nr_children;
 	CrkTaskEntry *task;		/* crk-task-PID.img */
 	FsEntry *fs;
-	FdinfoEntry **fds;
+	FdinfoEntry **fds;		/* in order of their numbers */
 	size_t nr_fds;
 	uint32_t files_img;		/* number of its fdinfo image */
 	struct crk_rproc *files_of, *fs_of;
+	bool files_shared;		/* is files_of of others */
 	struct crk_rproc *mm_of;	/* has the memory of this earlier process, which brings it */
 	uint32_t parking;		/* if so: it is on its way into the module, its maker may go on */
 	struct crk_rmem *mem;		/* mem/: mappings, memory program */
@@ -256,6 +261,7 @@ struct crk_rst {
 	bool said_why;			/* why it fails: what its processes say then only follows from it */
 	struct crk_rproc *procs;	/* parents before children */
 	size_t nr_procs;
+	struct crk_index index;		/* plan.c: processes by pid, and the first with each shared object */
 	size_t nr_tasks;		/* threads that will park */
 	int fd_base;			/* target descriptors are below, the helper's own at or above */
 	struct crk_rst_files *files;
@@ -380,5 +386,6 @@ int crk_cmd_restore(const struct crk_opts *opts);
 int crk_cmd_run(const struct crk_opts *opts, char **argv);
 int crk_cmd_check(const struct crk_opts *opts);
 int crk_cmd_show(const struct crk_opts *opts);
+int crk_cmd_dedup(const struct crk_opts *opts);
 
 #endif /* _CRK_HELPER_H */

@@ -55,7 +55,7 @@ struct crk_img {
 	size_t index;		/* in dir->files if fd is open */
 
 	/* reading */
-	const struct crk_imgfile *file;
+	struct crk_imgfile *file;
 	uint64_t pos;
 	uint64_t buf_pos;	/* of @buf, @len bytes, if the contents are not in memory */
 };
@@ -344,12 +344,17 @@ int crk_img_open(struct crk_imgdir *dir, enum crk_img_type type, unsigned int id
 		img_free(img);
 		return -ENOENT;
 	}
+	err = crk_imgdir_data_get(dir, img->file);
+	if (err) {
+		img_free(img);
+		return err;
+	}
 	len = img_header(img->type, want);
 	err = crk_img_get_raw(img, have, len);
 	if (!err && len && memcmp(want, have, len))
 		err = crk_imgdir_damaged(img->dir, img->name, "it is an image of another kind");
 	if (err) {
-		img_free(img);
+		crk_img_close(img);
 		return err;
 	}
 	*ret = img;
@@ -417,6 +422,8 @@ int crk_img_close(struct crk_img *img)
 		img->dir->nr_writing--;
 		if (!img->err)
 			err = img_close_writing(img);
+	} else {
+		crk_imgdir_data_put(img->file);
 	}
 	img_free(img);
 	return err;

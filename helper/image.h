@@ -123,6 +123,21 @@ int crk_imgdir_open_parents(struct crk_imgdir *dir, enum crk_img_verify verify);
 /* of either; NULL: it has none, or they are not opened */
 struct crk_imgdir *crk_imgdir_parent(struct crk_imgdir *dir);
 
+/*
+ * imgdir_dead.c: bytes of pages images that a checkpoint on top has instead, see crkhelper dedup.  Of a directory open for
+ * reading.
+ */
+uint64_t crk_imgdir_dead(const struct crk_imgdir *dir);		/* how many there are */
+int crk_imgdir_refuse_dead(const struct crk_imgdir *dir);	/* -ENODATA if there are any: it is not whole any more */
+bool crk_imgdir_is_dead(struct crk_imgdir *dir, uint32_t pages_id, uint64_t start, uint64_t end);	/* any of these? */
+/* files by number, from 0 on; false: there are no more.  *id_ret, *pid_ret 0: another file */
+bool crk_imgdir_pages_at(const struct crk_imgdir *dir, size_t i, uint32_t *id_ret, uint64_t *size_ret);
+bool crk_imgdir_pagemap_at(const struct crk_imgdir *dir, size_t i, uint32_t *pid_ret);
+/* all that are dead in pages-ID.img: from, to, … */
+int crk_imgdir_dead_set(struct crk_imgdir *dir, uint32_t pages_id, const uint64_t *dead, size_t nr);
+/* what was set goes to the disk; then the room of all that is dead is given back */
+int crk_imgdir_dead_commit(struct crk_imgdir *dir);
+
 /* NULL is fine.  A directory made but not committed is emptied of what was written, and removed if it was made. */
 void crk_imgdir_close(struct crk_imgdir *dir);
 

@@ -54,6 +54,7 @@ static void dir_free(struct crk_imgdir *dir)
 		free(dir->files[i].name);
 		free(dir->files[i].data);
 		free(dir->files[i].chunks);
+		free(dir->files[i].dead);
 	}
 	free(dir->files);
 	if (dir->fd >= 0)
@@ -238,8 +239,8 @@ static int commit_piece(void *arg, size_t i)
 		return 0;
 	fd = openat(dir->fd, crk_imgdir_disk_name(file->name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	err = fd < 0 ? -errno :
-	      crk_checksum_file(fd, file->map, chunk * CRK_IMG_CHUNK, crk_imgdir_chunk_len(file, chunk),
-				&file->chunks[chunk]);
+	      crk_checksum_file(fd, file->map, chunk * CRK_IMG_CHUNK, crk_imgdir_chunk_len(file, chunk), NULL,
+				0, &file->chunks[chunk]);
 	if (err && crk_pieces_say_now(pieces))
 		crk_err(err, "cannot read image %s back", file->name);
 	crk_progress_add(crk_imgdir_chunk_len(file, chunk));

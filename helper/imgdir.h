@@ -21,10 +21,14 @@
 struct crk_imgfile {
 	char *name;
 	uint64_t size;
-	unsigned char *data;	/* writing: contents not yet on disk; reading: contents, checked */
+	unsigned char *data;	/* writing: contents not yet on disk; reading: contents, checked, until they were read */
+	unsigned int readers;	/* images open for reading */
+	bool kept;		/* reading: @data was there, and is wanted again if it is read again */
 	void *map;		/* all of it, while its checksums are made or compared */
 	uint64_t *chunks;	/* XXH64 of each CRK_IMG_CHUNK */
 	size_t nr_chunks;
+	uint64_t *dead;		/* from, to, …: see imgdir_dead.c */
+	size_t nr_dead;
 };
 
 struct crk_imgdir {
@@ -40,6 +44,7 @@ struct crk_imgdir {
 	size_t nr_files, room;
 	uint64_t in_memory;	/* bytes of all @data */
 	size_t nr_writing;	/* images open for writing */
+	bool dead_changed;	/* since CHECKSUM_IMG was read */
 	CrkInventoryEntry *inventory;
 };
 
@@ -58,6 +63,9 @@ int crk_imgdir_add_data(struct crk_imgdir *dir, const char *name, unsigned char 
 struct crk_imgfile *crk_imgdir_add(struct crk_imgdir *dir, const char *name);
 /* reading: NULL if the checkpoint has no such file */
 struct crk_imgfile *crk_imgdir_find(struct crk_imgdir *dir, const char *name);
+/* reading: @data once more, checked once more; let go again when nobody reads it */
+int crk_imgdir_data_get(struct crk_imgdir *dir, struct crk_imgfile *file);
+void crk_imgdir_data_put(struct crk_imgfile *file);
 /* what a file is called until the commit */
 const char *crk_imgdir_disk_name(const char *name);
 
@@ -68,6 +76,8 @@ int crk_imgdir_open_as(const char *path, enum crk_img_verify verify, bool is_par
 
 int crk_imgdir_write_checksums(struct crk_imgdir *dir);		/* of dir->files, and lists itself there */
 int crk_imgdir_read_checksums(struct crk_imgdir *dir);		/* into dir->files */
+/* the same as it is to be written, malloc'ed */
+int crk_imgdir_pack_checksums(struct crk_imgdir *dir, unsigned char **buf_ret, size_t *len_ret);
 
 /* ---- imgdir_pieces.c ---- */
 

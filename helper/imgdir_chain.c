@@ -87,6 +87,7 @@ int crk_imgdir_set_parent(struct crk_imgdir *dir, const char *path)
 		return crk_err(-errno, "cannot make link '%s/" PARENT_LINK "'", dir->path);
 	dir->linked = true;
 	err = parent_open(dir, CRK_VERIFY_RESTORE);
+	err = err ?: crk_imgdir_refuse_dead(dir->parent);
 	if (err)
 		return err;
 	/* none can be restored without all before it, though no more is wanted of them now */

@@ -67,6 +67,46 @@ static int compare(struct crk_pieces *pieces, const struct crk_imgfile *file, si
 	return -EBADMSG;
 }
 
+/* an image of one chunk, checked, stays in memory */
+static int read_kept(struct crk_pieces *pieces, struct crk_imgfile *file, int fd)
+{
+	_cleanup_free_ unsigned char *data = malloc(file->size);
+	int err;
+
+	if (!data)
+		return open_failed(pieces, file, -ENOMEM);
+	err = read_all(fd, data, file->size);
+	if (err)
+		return open_failed(pieces, file, err);
+	err = compare(pieces, file, 0, crk_checksum(data, file->size));
+	if (!err)
+		file->data = steal_ptr(&data);
+	file->kept = !err;
+	return err;
+}
+
+/* what was read is not needed twice, and what is in memory at the births of processes is in all of them for a while */
+int crk_imgdir_data_get(struct crk_imgdir *dir, struct crk_imgfile *file)
+{
+	struct crk_pieces pieces = { .dir = dir, .said = ATOMIC_FLAG_INIT };
+	_cleanup_close_ int fd = -1;
+	int err = 0;
+
+	if (file->kept && !file->data) {
+		fd = open_file(&pieces, file, true);
+		err = fd < 0 ? fd : read_kept(&pieces, file, fd);
+	}
+	if (!err)
+		file->readers++;
+	return err;
+}
+
+void crk_imgdir_data_put(struct crk_imgfile *file)
+{
+	if (!--file->readers && file->kept)
+		free(steal_ptr(&file->data));
+}
+
 /* crk_parallel(): check a chunk; an image of one chunk is kept in memory for those who will read it */
 static int open_piece(void *arg, size_t i)
 {
@@ -74,7 +114,6 @@ static int open_piece(void *arg, size_t i)
 	struct crk_imgfile *file = &pieces->dir->files[pieces->items[i].file];
 	size_t chunk = pieces->items[i].chunk;
 	_cleanup_close_ int fd = open_file(pieces, file, chunk == 0);
-	_cleanup_free_ unsigned char *data = NULL;
 	uint64_t sum;
 	int err;
 
@@ -84,18 +123,10 @@ static int open_piece(void *arg, size_t i)
 		return 0;
 	if (file->nr_chunks == 1 && !is_pages(file) &&
 	    atomic_fetch_add(&pieces->cached, file->size) + file->size <= CACHE_MAX) {
-		data = malloc(file->size);
-		if (!data)
-			return open_failed(pieces, file, -ENOMEM);
-		err = read_all(fd, data, file->size);
-		if (err)
-			return open_failed(pieces, file, err);
-		err = compare(pieces, file, chunk, crk_checksum(data, file->size));
-		if (!err)
-			file->data = steal_ptr(&data);
-		return err;
+		return read_kept(pieces, file, fd);
 	}
-	err = crk_checksum_file(fd, file->map, chunk * CRK_IMG_CHUNK, crk_imgdir_chunk_len(file, chunk), &sum);
+	err = crk_checksum_file(fd, file->map, chunk * CRK_IMG_CHUNK, crk_imgdir_chunk_len(file, chunk), file->dead,
+				file->nr_dead, &sum);
 	crk_progress_add(crk_imgdir_chunk_len(file, chunk));
 	return err ? open_failed(pieces, file, err) : compare(pieces, file, chunk, sum);
 }

@@ -30,12 +30,11 @@ static int append_checksum(unsigned char **buf, size_t *len, const CrkChecksumEn
 	return 0;
 }
 
-int crk_imgdir_write_checksums(struct crk_imgdir *dir)
+int crk_imgdir_pack_checksums(struct crk_imgdir *dir, unsigned char **buf_ret, size_t *len_ret)
 {
-	CrkChecksumEntry e = CRK_CHECKSUM_ENTRY__INIT;
 	_cleanup_free_ unsigned char *buf = NULL;
-	_cleanup_close_ int fd = -1;
-	size_t i, index, len = sizeof(checksum_header), nr_files = dir->nr_files;
+	size_t i, len = sizeof(checksum_header);
+	CrkChecksumEntry e;
 	uint64_t sum;
 	int err = 0;
 
@@ -43,23 +42,42 @@ int crk_imgdir_write_checksums(struct crk_imgdir *dir)
 	if (!buf)
 		return crk_oom();
 	memcpy(buf, checksum_header, len);
-	for (i = 0; i < nr_files && !err; i++) {
-		e.name = dir->files[i].name;
-		e.size = dir->files[i].size;
-		e.chunk = dir->files[i].chunks;
-		e.n_chunk = dir->files[i].nr_chunks;
+	for (i = 0; i < dir->nr_files && !err; i++) {
+		const struct crk_imgfile *file = &dir->files[i];
+
+		crk_checksum_entry__init(&e);
+		e.name = file->name;
+		e.size = file->size;
+		*(file->nr_dead ? &e.live_chunk : &e.chunk) = file->chunks;
+		*(file->nr_dead ? &e.n_live_chunk : &e.n_chunk) = file->nr_chunks;
+		e.dead = file->dead;
+		e.n_dead = file->nr_dead;
 		err = append_checksum(&buf, &len, &e);
 	}
 	if (err)
 		return err;
 	sum = crk_checksum(buf, len);
+	crk_checksum_entry__init(&e);
 	e.name = "";
 	e.size = len;
 	e.chunk = &sum;
 	e.n_chunk = 1;
 	err = append_checksum(&buf, &len, &e);
-	if (!err)
-		err = crk_imgdir_add_file(dir, CHECKSUM_IMG, &fd, &index);
+	if (err)
+		return err;
+	*buf_ret = steal_ptr(&buf);
+	*len_ret = len;
+	return 0;
+}
+
+int crk_imgdir_write_checksums(struct crk_imgdir *dir)
+{
+	_cleanup_free_ unsigned char *buf = NULL;
+	_cleanup_close_ int fd = -1;
+	size_t index, len;
+	int err = crk_imgdir_pack_checksums(dir, &buf, &len);
+
+	err = err ?: crk_imgdir_add_file(dir, CHECKSUM_IMG, &fd, &index);
 	if (err)
 		return err;
 	dir->files[index].size = len;
@@ -70,21 +88,31 @@ int crk_imgdir_write_checksums(struct crk_imgdir *dir)
 /* one entry of the list of files: 0, or -EBADMSG without a message */
 static int take_checksum(struct crk_imgdir *dir, const CrkChecksumEntry *e)
 {
+	const uint64_t *chunks = e->n_dead ? e->live_chunk : e->chunk;
+	size_t nr_chunks = e->n_dead ? e->n_live_chunk : e->n_chunk, i;
 	struct crk_imgfile *file;
 
-	if (strchr(e->name, '/') || e->n_chunk != crk_imgdir_nr_chunks(e->size))
+	if (strchr(e->name, '/') || nr_chunks != crk_imgdir_nr_chunks(e->size) || e->n_dead % 2)
 		return -EBADMSG;
+	for (i = 0; i < e->n_dead; i++)
+		if (e->dead[i] > e->size || (i && e->dead[i] <= e->dead[i - 1]))
+			return -EBADMSG;
 	if (dir->nr_files && strcmp(dir->files[dir->nr_files - 1].name, e->name) >= 0)
 		return -EBADMSG;	/* not in order */
 	file = crk_imgdir_add(dir, e->name);
 	if (!file)
 		return -ENOMEM;
 	file->size = e->size;
-	file->nr_chunks = e->n_chunk;
-	file->chunks = calloc(e->n_chunk + 1, sizeof(*file->chunks));
-	if (!file->chunks)
+	file->nr_chunks = nr_chunks;
+	file->nr_dead = e->n_dead;
+	file->chunks = calloc(nr_chunks + 1, sizeof(*file->chunks));
+	file->dead = calloc(e->n_dead + 1, sizeof(*file->dead));
+	if (!file->chunks || !file->dead)
 		return -ENOMEM;
-	memcpy(file->chunks, e->chunk, e->n_chunk * sizeof(*file->chunks));
+	if (nr_chunks)
+		memcpy(file->chunks, chunks, nr_chunks * sizeof(*file->chunks));
+	if (e->n_dead)
+		memcpy(file->dead, e->dead, e->n_dead * sizeof(*file->dead));
 	return 0;
 }
 

@@ -39,6 +39,12 @@ static int cmd_show(const struct crk_opts *opts, char **argv)
 	return crk_cmd_show(opts);
 }
 
+static int cmd_dedup(const struct crk_opts *opts, char **argv)
+{
+	(void)argv;
+	return crk_cmd_dedup(opts);
+}
+
 const struct crk_command crk_commands[] = {
 	{ "run", CRK_CMD_RUN, "[-g CGROUP] [-j] -- CMD [ARG...]",
 	  "start CMD in a cgroup of its own, ready to be dumped", cmd_run },
@@ -52,6 +58,8 @@ const struct crk_command crk_commands[] = {
 	  "tell what this kernel and machine can do, what is missing and why", cmd_check },
 	{ "show", CRK_CMD_SHOW, "DIR [--json]",
 	  "tell what is in a checkpoint: tree, threads, memory, files", cmd_show },
+	{ "dedup", CRK_CMD_DEDUP, "-D DIR [--json]",
+	  "give up those pages of DIR's parent checkpoints that it does not need", cmd_dedup },
 	{ NULL, 0, NULL, NULL, NULL }
 };
 

@@ -35,7 +35,7 @@ struct option_row {
 #define TO(member) offsetof(struct crk_opts, member)
 
 static const struct option_row rows[] = {
-	{ "images-dir", 'D', OPT_STRING, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(images_dir), "DIR",
+	{ "images-dir", 'D', OPT_STRING, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP | CRK_CMD_RESTORE | CRK_CMD_DEDUP, TO(images_dir), "DIR",
 	  "directory of the checkpoint" },
 	{ "cgroup", 'g', OPT_STRING, CRK_CMD_RUN | CRK_CMD_PRE_DUMP | CRK_CMD_DUMP | CRK_CMD_RESTORE, TO(cgroup), "CGROUP",
 	  "cgroup v2, as a path below the mount point or absolute" },
@@ -81,7 +81,7 @@ static const struct option_row rows[] = {
 	  "not needed for pipes, which a restore gets by --inherit-fd; nothing else can stay outside" },
 	{ "timeout", 0, OPT_SECONDS, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(timeout_ms), "SECONDS",
 	  "how long to wait for the processes to stop; default 10" },
-	{ "json", 0, OPT_FLAG, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP | CRK_CMD_RESTORE | CRK_CMD_CHECK | CRK_CMD_SHOW, TO(json), NULL,
+	{ "json", 0, OPT_FLAG, CRK_CMD_ALL & ~CRK_CMD_RUN, TO(json), NULL,
 	  "print the result as JSON" },
 	{ "verbose", 'v', OPT_VERBOSE, CRK_CMD_ALL, TO(verbose), NULL,
 	  "tell phases with times; twice: every object" },
@@ -320,7 +320,7 @@ static int opts_check(const struct crk_command *cmd, struct crk_opts *opts, char
 		return rest[0] ? 0 : usage_error(cmd, "needs a command");
 	if (rest[0])
 		return usage_error(cmd, "takes options only");
-	if ((cmd->bit & (CRK_CMD_PRE_DUMP | CRK_CMD_DUMP | CRK_CMD_RESTORE)) && !opts->images_dir)
+	if ((cmd->bit & (CRK_CMD_PRE_DUMP | CRK_CMD_DUMP | CRK_CMD_RESTORE | CRK_CMD_DEDUP)) && !opts->images_dir)
 		return usage_error(cmd, "needs -D DIR");
 	if (cmd->bit & (CRK_CMD_PRE_DUMP | CRK_CMD_DUMP) && !opts->cgroup == !opts->tree)
 		return usage_error(cmd, "needs either -g CGROUP or -t PID");

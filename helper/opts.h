@@ -14,6 +14,7 @@
 #define CRK_CMD_CHECK	(1U << 3)
 #define CRK_CMD_SHOW	(1U << 4)
 #define CRK_CMD_PRE_DUMP	(1U << 5)
+#define CRK_CMD_DEDUP	(1U << 6)
 #define CRK_CMD_ALL	(~0U)
 
 /**

@@ -18,14 +18,12 @@
 /* how long what has ended may keep a pid */
 #define ZOMBIE_WAIT_MS	2000
 
+/* kinds of what is in the index */
+static const char by_pid, by_files, by_fs, by_vm;
+
 struct crk_rproc *crk_restore_proc(struct crk_rst *r, pid_t pid)
 {
-	size_t i;
-
-	for (i = 0; i < r->nr_procs; i++)
-		if (r->procs[i].pid == pid)
-			return &r->procs[i];
-	return NULL;
+	return crk_index_find(&r->index, &by_pid, pid, 0);
 }
 
 static int cmp_pid(const void *a, const void *b)
@@ -126,6 +124,13 @@ static int read_task(struct crk_rst *r, struct crk_rproc *p)
 	return 0;
 }
 
+static int cmp_fd(const void *a, const void *b)
+{
+	uint32_t x = (*(FdinfoEntry *const *)a)->fd, y = (*(FdinfoEntry *const *)b)->fd;
+
+	return x < y ? -1 : x > y;
+}
+
 static int read_fds(struct crk_rst *r, struct crk_rproc *p)
 {
 	struct crk_img *img;
@@ -146,8 +151,17 @@ static int read_fds(struct crk_rst *r, struct crk_rproc *p)
 		}
 		*fd = (FdinfoEntry *)msg;
 	}
+	if (p->nr_fds)
+		qsort(p->fds, p->nr_fds, sizeof(*p->fds), cmp_fd);
 	err = crk_img_close(img);
 	return ret ?: err;
+}
+
+/* the first process with an object, NULL if that is @p */
+static int first_with(struct crk_rst *r, struct crk_rproc *p, const void *kind, uint32_t id, struct crk_rproc **ret)
+{
+	*ret = crk_index_find(&r->index, kind, id, 0);
+	return *ret ? 0 : crk_index_add(&r->index, kind, id, 0, p);
 }
 
 /* descriptors and directories, or with whom they are shared */
@@ -155,23 +169,19 @@ static int read_shared(struct crk_rst *r, struct crk_rproc *p)
 {
 	const TaskKobjIdsEntry *ids = p->threads[0].core->ids;
 	ProtobufCMessage *msg;
-	struct crk_rproc *q;
 	int ret;
 
 	if (!ids)
 		return crk_fail(-EBADMSG, "core-%d.img has no ids", p->pid);
 	p->files_img = ids->files_id;
-	for (q = r->procs; q < p; q++) {
-		const TaskKobjIdsEntry *other = q->zombie ? NULL : q->threads[0].core->ids;
-
-		if (other && other->files_id == ids->files_id && !p->files_of)
-			p->files_of = q;
-		if (other && other->fs_id == ids->fs_id && !p->fs_of)
-			p->fs_of = q;
-		if (other && other->vm_id == ids->vm_id && !p->mm_of)
-			p->mm_of = q;
-	}
-	if (!p->files_of) {
+	ret = first_with(r, p, &by_files, ids->files_id, &p->files_of);
+	ret = ret ?: first_with(r, p, &by_fs, ids->fs_id, &p->fs_of);
+	ret = ret ?: first_with(r, p, &by_vm, ids->vm_id, &p->mm_of);
+	if (ret)
+		return ret;
+	if (p->files_of) {
+		p->files_of->files_shared = true;
+	} else {
 		ret = read_fds(r, p);
 		if (ret)
 			return ret;
@@ -195,7 +205,8 @@ static int read_process(struct crk_rst *r, struct crk_rproc *p, const PstreeEntr
 		return crk_fail(-EBADMSG, "pstree.img: pid %d has no leading thread", p->pid);
 	if (p->ppid && !crk_restore_proc(r, p->ppid))
 		return crk_fail(-EBADMSG, "pstree.img: pid %d comes before its parent %d", p->pid, p->ppid);
-	ret = read_threads(r, p, e);
+	ret = crk_restore_proc(r, p->pid) ? 0 : crk_index_add(&r->index, &by_pid, p->pid, 0, p);
+	ret = ret ?: read_threads(r, p, e);
 	ret = ret ?: read_task(r, p);
 	if (ret)
 		return ret;
@@ -471,19 +482,6 @@ static int check_pids(const struct crk_rst *r)
 
 /* ---- descriptors ---- */
 
-static int raise_limit(int resource, rlim_t want)
-{
-	struct rlimit limit;
-
-	if (getrlimit(resource, &limit))
-		return -errno;
-	if (limit.rlim_cur >= want)
-		return 0;
-	limit.rlim_cur = want;
-	limit.rlim_max = max(limit.rlim_max, want);
-	return setrlimit(resource, &limit) ? -errno : 0;
-}
-
 /* the target's numbers stay free; what the helper holds goes above them */
 static int plan_fds(struct crk_rst *r)
 {
@@ -491,9 +489,7 @@ static int plan_fds(struct crk_rst *r)
 		RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_LOCKS, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE, RLIMIT_NPROC,
 		RLIMIT_SIGPENDING,
 	};
-	_cleanup_free_ char *text = NULL;
 	int fd, top = STDERR_FILENO, ret;
-	rlim_t open_max = 1 << 20;
 	size_t i, j;
 
 	for (i = 0; i < r->nr_procs; i++)
@@ -502,12 +498,8 @@ static int plan_fds(struct crk_rst *r)
 	r->fd_base = top + 1;
 	/* the target's limits are set in the end; until then ours must not be in the way */
 	for (i = 0; i < ARRAY_SIZE(limits); i++)
-		raise_limit(limits[i], RLIM_INFINITY);
-	if (!read_file_at(AT_FDCWD, "/proc/sys/fs/nr_open", &text, NULL))
-		open_max = atoll(text);
-	ret = raise_limit(RLIMIT_NOFILE, open_max);
-	if (ret)
-		ret = raise_limit(RLIMIT_NOFILE, r->fd_base + PLAN_OWN_FDS);
+		crk_limit_raise(limits[i], RLIM_INFINITY);
+	ret = crk_limit_raise_files(r->fd_base + PLAN_OWN_FDS);
 	if (ret)
 		return crk_err(ret, "cannot have descriptors above %d, which the images need", r->fd_base);
 	fd = fcntl(r->dev, F_DUPFD_CLOEXEC, r->fd_base);
@@ -558,6 +550,7 @@ void crk_plan_free(struct crk_rst *r)
 		crk_task_entry__free_unpacked(p->task, NULL);
 		fs_entry__free_unpacked(p->fs, NULL);
 	}
+	crk_index_free(&r->index);
 	free(r->procs);
 	r->procs = NULL;
 	r->nr_procs = 0;

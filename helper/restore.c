@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -36,7 +37,8 @@ static int phase_images(struct crk_rst *r)
 	if (crk_imgdir_inventory(r->dir)->pre_dump)
 		return crk_fail(-EINVAL, "'%s' is a pre-dump, which has pages only: restore a dump that was made with --prev-images-dir on top of it",
 				r->opts->images_dir);
-	return crk_imgdir_open_parents(r->dir, verify);
+	ret = crk_imgdir_refuse_dead(r->dir);
+	return ret ?: crk_imgdir_open_parents(r->dir, verify);
 }
 
 static int phase_device(struct crk_rst *r)
@@ -129,6 +131,8 @@ static int phase_tree(struct crk_rst *r)
 {
 	int ret = crk_dev_restore(r->dev, r->nr_tasks);
 
+	/* what the images were read with; each process would have it, and give it up again */
+	malloc_trim(0);
 	return ret ?: crk_tree_create(r);
 }
 

@@ -51,6 +51,7 @@ struct crk_sync {
 	int log_fd;			/* where processes of the restore write their messages */
 	struct crk_birth *births;	/* those of r->procs, then stand-ins */
 	size_t nr_births;
+	size_t look_at;			/* the coordinator's: at which of them it looks next, see crk_sync_check() */
 	struct crk_rproc *stand_ins;	/* at births[r->nr_procs] and on */
 	size_t nr_stand_ins;
 	pid_t *pids;			/* all pids and tids that the images need, sorted */

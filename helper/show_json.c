@@ -162,6 +162,8 @@ void crk_show_json(const struct crk_show *s, FILE *to)
 	json_uint(&j, "bytes", crk_imgdir_size(s->dir));
 	json_string(&j, "machine", crk_machine_name(s->inv->machine));
 	json_message(&j, "inventory", &s->inv->base);
+	if (crk_imgdir_dead(s->dir))
+		json_uint(&j, "given_up_bytes", crk_imgdir_dead(s->dir));
 	if (s->inv->parent) {
 		json_uint(&j, "parents", s->nr_parents);
 		json_bool(&j, "parents_usable", s->parents_usable);

@@ -216,6 +216,8 @@ static void text_head(const struct crk_show *s, FILE *to)
 		inv->nodename ?: "?", inv->kernel_release ?: "?", crk_machine_name(inv->machine));
 	if (inv->cgroup)
 		fprintf(to, "cgroup      %s\n", inv->cgroup);
+	if (crk_imgdir_dead(s->dir))
+		fprintf(to, "given up    %s of pages, for a checkpoint on top of it\n", human(crk_imgdir_dead(s->dir), size));
 	if (inv->parent)
 		fprintf(to, "parent      %s, %s\n", printable(inv->parent),
 			s->parents_usable ? human_parents(s->nr_parents) : "which can't be used");

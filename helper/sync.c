@@ -18,6 +18,8 @@
 
 /* how long nothing may happen before the coordinator looks whether somebody died */
 #define SYNC_LOOK_MS	200
+/* at how many of them in one go, and then at the others: with many it must not become what it does all the time */
+#define SYNC_LOOK_AT	64
 
 static int futex_wait(uint32_t *word, uint32_t seen, unsigned int timeout_ms)
 {
@@ -128,14 +130,13 @@ static int look_for_dead(struct crk_rst *r)
 {
 	struct crk_sync *s = r->sync;
 	size_t i;
-	pid_t pid;
 
-	for (i = 0; i < s->nr_births; i++) {
-		pid = crk_sync_alive(&s->alive[i]);
-		if (!pid)
-			continue;
+	for (i = 0; i < min(s->nr_births, (size_t)SYNC_LOOK_AT); i++) {
+		const pid_t *slot = &s->alive[s->look_at++ % s->nr_births];
+		pid_t pid = crk_sync_alive(slot);
+
 		/* it may have told and gone properly meanwhile */
-		if (crk_pid_ended(pid) && crk_sync_alive(&s->alive[i]) && !load(&s->failed))
+		if (pid && crk_pid_ended(pid) && crk_sync_alive(slot) && !load(&s->failed))
 			return crk_fail(-ECANCELED, "pid %d died while it was being restored", pid);
 	}
 	return 0;
@@ -169,21 +170,11 @@ int crk_sync_wait(struct crk_rst *r, enum crk_barrier b)
 	return load(&s->failed) ? -ECANCELED : 0;
 }
 
-static bool has_sharers(const struct crk_rst *r, const struct crk_rproc *p)
-{
-	size_t i;
-
-	for (i = 0; i < r->nr_procs; i++)
-		if (r->procs[i].files_of == p)
-			return true;
-	return false;
-}
-
 void crk_sync_close_last(struct crk_rst *r, const struct crk_rproc *p)
 {
 	struct crk_sync *s = r->sync;
 
-	if (!has_sharers(r, p))
+	if (!p->files_shared)
 		return;
 	while (!load(&s->parked))
 		futex_wait(&s->parked, 0, 0);
@@ -196,7 +187,7 @@ void crk_sync_parked(struct crk_rst *r, uint32_t nr)
 	size_t i;
 
 	for (i = 0; i < r->nr_procs; i++)
-		nr_closers += has_sharers(r, &r->procs[i]);
+		nr_closers += r->procs[i].files_shared;
 	if (!nr_closers || load(&s->parked) || nr + nr_closers < r->nr_tasks)
 		return;
 	__atomic_store_n(&s->parked, 1, __ATOMIC_SEQ_CST);

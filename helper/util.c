@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "util.h"
@@ -216,6 +217,31 @@ void crk_pid_comm(pid_t pid, char comm[17])
 		strcpy(comm, "?");
 	else
 		snprintf(comm, 17, "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+int crk_limit_raise(int resource, uint64_t want)
+{
+	struct rlimit limit, more;
+
+	if (getrlimit(resource, &limit))
+		return -errno;
+	if (limit.rlim_cur >= want)
+		return 0;
+	more = (struct rlimit){ .rlim_cur = want, .rlim_max = max(limit.rlim_max, (rlim_t)want) };
+	if (!setrlimit(resource, &more))
+		return 0;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(resource, &limit) ? -errno : -EPERM;
+}
+
+int crk_limit_raise_files(uint64_t at_least)
+{
+	_cleanup_free_ char *text = NULL;
+	uint64_t most = 1 << 20;
+
+	if (!read_file_at(AT_FDCWD, "/proc/sys/fs/nr_open", &text, NULL))
+		most = strtoull(text, NULL, 10);
+	return crk_limit_raise(RLIMIT_NOFILE, most) ? crk_limit_raise(RLIMIT_NOFILE, at_least) : 0;
 }
 
 uint64_t crk_clock_ns(clockid_t clock)

@@ -118,6 +118,11 @@ bool crk_pid_ended(pid_t pid);
 /* who holds a pid, as text for messages: "bash", "?" */
 void crk_pid_comm(pid_t pid, char comm[17]);
 
+/* ---- limits of this process; those who may not raise the hard one get as much as that ---- */
+
+int crk_limit_raise(int resource, uint64_t want);
+int crk_limit_raise_files(uint64_t at_least);	/* open files: as many as the system allows */
+
 /* ---- time, in nanoseconds ---- */
 
 uint64_t crk_clock_ns(clockid_t clock);

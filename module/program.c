@@ -370,7 +370,8 @@ int crk_program(struct crk_job *job, struct crk_program *cmd, struct crk_log *lo
 		ret = steps_copy(prog, cmd);
 	if (!ret)
 		ret = steps_check(prog, &cmd->out_bad_op);
-	if (!ret && !prog->shared)
+	/* who waits for nobody need not look at everybody */
+	if (!ret && !prog->shared && prog->nr_sharers)
 		crk_parked_brings_mm(p);
 	if (!ret)
 		ret = crk_parked_queue(p, program_work);

@@ -129,6 +129,8 @@ check_house()
 			head -n3 "$f" | grep -q SPDX-License-Identifier || echo "$f" ;;
 		esac
 	done | finding "no SPDX line"
+	diff <(sed -n '/^\.\. table of/,/^\.\. end of the table/p' README | sed '1d;$d') <(scripts/bench.sh --table) |
+		finding "README does not have the table of selftests/bench/results.tsv: scripts/bench.sh --readme"
 	for d in $(printf '%s\n' "${files[@]}" | grep / | cut -d/ -f1 | sort -u); do
 		[ "$d" = .ci ] || [ -e "$d/README" ] || echo "$d"
 	done | finding "no README"

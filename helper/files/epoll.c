@@ -192,33 +192,50 @@ static dev_t item_dev(const EventpollTfdEntry *t)
 	return makedev(t->dev >> 20, t->dev & 0xfffff);
 }
 
+static int fd_cmp(const void *key, const void *item)
+{
+	uint32_t fd = *(const uint32_t *)key, other = ((const struct crk_fd *)item)->fd;
+
+	return fd < other ? -1 : fd > other;
+}
+
 /* first the descriptor of that number, which it nearly always is */
 static uint32_t watched_id(struct crk_dump *d, const EventpollTfdEntry *t, struct slot *s)
 {
 	const struct crk_dproc *p = s->epoll->proc;
-	size_t i;
+	/* the module gives them in order */
+	const struct crk_fd *fd = p->nr_fds ? bsearch(&t->tfd, p->fds, p->nr_fds, sizeof(*fd), fd_cmp) : NULL;
 
-	for (i = 0; i < p->nr_fds; i++)
-		if (p->fds[i].fd == t->tfd && p->fds[i].ino == t->inode && is_watched(p, &p->fds[i], s))
-			return crk_files_id(d, p->fds[i].file_id);
+	if (fd && fd->ino == t->inode && is_watched(p, fd, s))
+		return crk_files_id(d, fd->file_id);
 	return crk_files_search(d, t->inode, item_dev(t), is_watched, s);
 }
 
-/* how many before it have the same number; -1: without kcmp(2) it is not known which of them is which */
-static int nr_before(const EventpollFileEntry *e, size_t i, bool kcmp)
+/* how many entries of the same number come before this one, which the kernel wants to know */
+static int nr_before(struct crk_dump *d, const EventpollFileEntry *e, uint32_t tfd, uint32_t *ret)
+{
+	uint32_t *nr = crk_dump_known(d, e, tfd, 0);
+	int err = 0;
+
+	if (!nr) {
+		nr = crk_dump_alloc(d, sizeof(*nr));
+		err = nr ? crk_dump_know(d, e, tfd, 0, nr) : -ENOMEM;
+	}
+	if (!err)
+		*ret = (*nr)++;
+	return err;
+}
+
+/* without kcmp(2) nobody knows then which of the two is which */
+static bool has_twin_before(const EventpollFileEntry *e, size_t i)
 {
 	const EventpollTfdEntry *t = e->tfd[i];
 	size_t j;
-	int nr = 0;
 
-	for (j = 0; j < i; j++) {
-		if (e->tfd[j]->tfd != t->tfd)
-			continue;
-		if (!kcmp && e->tfd[j]->inode == t->inode && e->tfd[j]->dev == t->dev)
-			return -1;
-		nr++;
-	}
-	return nr;
+	for (j = 0; j < i; j++)
+		if (e->tfd[j]->tfd == t->tfd && e->tfd[j]->inode == t->inode && e->tfd[j]->dev == t->dev)
+			return true;
+	return false;
 }
 
 static int watched_find(struct crk_dump *d, const struct dump_epoll *ep)
@@ -236,14 +253,13 @@ static int watched_find(struct crk_dump *d, const struct dump_epoll *ep)
 	extra->has_holder_pid = true;
 	extra->holder_pid = f->proc->pid;
 	for (i = 0; i < e->n_tfd; i++) {
-		int before = nr_before(e, i, s.kcmp);
-
-		if (before < 0)
+		if (nr_before(d, e, e->tfd[i]->tfd, &s.slot.toff))
+			return -ENOMEM;
+		if (!s.kcmp && s.slot.toff && has_twin_before(e, i))
 			return crk_dfile_refuse(f, "watches two files of one inode that were both added as fd %u, and without kcmp(2) nobody can tell which is which",
 						e->tfd[i]->tfd);
 		s.slot.efd = f->facts->fd;
 		s.slot.tfd = e->tfd[i]->tfd;
-		s.slot.toff = before;
 		extra->epoll_file[i] = watched_id(d, e->tfd[i], &s);
 		if (s.err)
 			return crk_dfile_err(s.err, f, "cannot find out what it watches as fd %u", e->tfd[i]->tfd);
@@ -306,14 +322,18 @@ static int add_as(struct crk_rst *r, int epfd, int fd, int as, struct epoll_even
 	return err;
 }
 
+static int number_cmp(const void *key, const void *item)
+{
+	uint32_t fd = *(const uint32_t *)key, other = (*(FdinfoEntry *const *)item)->fd;
+
+	return fd < other ? -1 : fd > other;
+}
+
 static uint32_t id_at(const struct crk_rproc *p, uint32_t number)
 {
-	size_t i;
+	FdinfoEntry **e = p && p->nr_fds ? bsearch(&number, p->fds, p->nr_fds, sizeof(*p->fds), number_cmp) : NULL;
 
-	for (i = 0; p && i < p->nr_fds; i++)
-		if (p->fds[i]->fd == number)
-			return p->fds[i]->id;
-	return 0;
+	return e ? (*e)->id : 0;
 }
 
 static int epoll_connect(struct crk_rst *r, struct crk_rproc *p, const FileEntry *fe, int fd)

@@ -14,20 +14,18 @@ static bool fifo_probe(const struct crk_dfile *f)
 }
 
 struct fifo {
-	struct fifo *next;
-	uint64_t ino;			/* dump */
-	dev_t dev;
-	bool has_data;
+	bool has_data;			/* dump */
 	uint32_t pipe_id;		/* both */
 	int master;			/* restore: open for both, so that no opening waits; + 1, 0: none yet */
 };
 
 struct fifos {
-	struct fifo *list;
 	uint32_t nr;
-	struct crk_pipe_data *data;
 	bool loaded;
 };
+
+/* kinds of what a restore knows: contents, and the file that the lengths of packets were noted with */
+static const char rst_data, rst_packets;
 
 static int fifo_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry *fe)
 {
@@ -38,18 +36,12 @@ static int fifo_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry *f
 
 	if (!s || !e)
 		return -ENOMEM;
-	for (p = s->list; p; p = p->next)
-		if (p->ino == f->st.st_ino && p->dev == f->st.st_dev)
-			break;
+	p = crk_dump_known(d, &crk_file_fifo, f->st.st_ino, f->st.st_dev);
 	if (!p) {
 		p = crk_dump_alloc(d, sizeof(*p));
-		if (!p)
+		if (!p || crk_dump_know(d, &crk_file_fifo, f->st.st_ino, f->st.st_dev, p))
 			return -ENOMEM;
-		p->ino = f->st.st_ino;
-		p->dev = f->st.st_dev;
 		p->pipe_id = ++s->nr;
-		p->next = s->list;
-		s->list = p;
 	}
 	e->id = f->id;
 	e->pipe_id = p->pipe_id;
@@ -88,15 +80,27 @@ static int path_open(struct crk_rst *r, const RegFileEntry *reg, int flags, int 
 	return *ret < 0 ? crk_err(-errno, "file id %u: cannot open '%s'", reg->id, reg->name) : 0;
 }
 
+static int contents_load(struct crk_rst *r)
+{
+	FileEntry **fe = crk_restore_files(r);
+	int err = crk_pipe_data_load(r, CRK_IMG_FIFO_DATA, &rst_data);
+
+	for (; *fe && !err; fe++) {
+		const CrkFileEntry *e = (*fe)->type == FD_TYPES__FIFO ? crk_rfile_extra(r, (*fe)->id) : NULL;
+
+		if (e && e->n_packet_len)
+			err = crk_restore_know(r, &rst_packets, (*fe)->fifo->pipe_id, 0, (void *)e);
+	}
+	return err;
+}
+
 static int master_open(struct crk_rst *r, const FileEntry *fe, struct fifos *s, struct fifo *p)
 {
 	const RegFileEntry *reg = fifo_reg(r, fe);
-	const CrkFileEntry *extra = NULL;
-	FileEntry **other;
 	int fd, err, bytes = 0;
 
 	if (!s->loaded) {
-		err = crk_pipe_data_load(r, CRK_IMG_FIFO_DATA, &s->data);
+		err = contents_load(r);
 		if (err)
 			return err;
 		s->loaded = true;
@@ -106,16 +110,11 @@ static int master_open(struct crk_rst *r, const FileEntry *fe, struct fifos *s, 
 	if (err)
 		return err;
 	p->master = fd + 1;
-	for (other = crk_restore_files(r); *other; other++)
-		if ((*other)->type == FD_TYPES__FIFO && (*other)->fifo->pipe_id == p->pipe_id) {
-			const CrkFileEntry *e = crk_rfile_extra(r, (*other)->id);
-
-			extra = e && e->n_packet_len ? e : extra;
-		}
 	/* somebody outside may have kept it open with all that is in it */
 	if (!ioctl(fd, FIONREAD, &bytes) && bytes)
 		return 0;
-	err = crk_pipe_data_fill(fd, crk_pipe_data_find(s->data, p->pipe_id), extra);
+	err = crk_pipe_data_fill(fd, crk_restore_known(r, &rst_data, p->pipe_id, 0),
+				 crk_restore_known(r, &rst_packets, p->pipe_id, 0));
 	return err ? crk_err(err, "fifo '%s': cannot put in what was in it", reg->name) : 0;
 }
 
@@ -126,16 +125,12 @@ static int fifo_open(struct crk_rst *r, const FileEntry *fe, int *ret)
 	int flags = reg->flags & ~(OPEN_ONCE | O_ASYNC), err;
 	struct fifo *p;
 
-	for (p = s->list; p; p = p->next)
-		if (p->pipe_id == fe->fifo->pipe_id)
-			break;
+	p = crk_restore_known(r, &crk_file_fifo, fe->fifo->pipe_id, 0);
 	if (!p) {
 		p = crk_restore_alloc(r, sizeof(*p));
-		if (!p)
+		if (!p || crk_restore_know(r, &crk_file_fifo, fe->fifo->pipe_id, 0, p))
 			return -ENOMEM;
 		p->pipe_id = fe->fifo->pipe_id;
-		p->next = s->list;
-		s->list = p;
 		err = master_open(r, fe, s, p);
 		if (err)
 			return err;

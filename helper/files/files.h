@@ -64,7 +64,9 @@ int crk_files_dump_fd(struct crk_dump *d, const struct crk_dfile *from, int fd, 
  */
 uint32_t crk_files_search(struct crk_dump *d, uint64_t ino, uint32_t dev,
 			  bool (*same)(const struct crk_dproc *p, const struct crk_fd *file, void *arg), void *arg);
-pid_t crk_dump_owner(struct crk_dump *d, pid_t tid);	/* process of a thread of the dump, 0 if outside */
+/* what a kind has seen, by two numbers of its own (0 where one is enough); @kind: any address that it alone uses */
+void *crk_dump_known(struct crk_dump *d, const void *kind, uint64_t a, uint64_t b);	/* NULL: not seen */
+int crk_dump_know(struct crk_dump *d, const void *kind, uint64_t a, uint64_t b, void *item);
 
 /* reg.c: an entry with path, for kinds that are opened by path; also dumps what is behind a lost name */
 int crk_reg_fill(struct crk_dump *d, const struct crk_dfile *f, uint32_t id, RegFileEntry **ret);
@@ -83,14 +85,12 @@ int crk_ghost_open(struct crk_rst *r, const RegFileEntry *reg, int flags, int *r
 struct crk_pipe_data {
 	uint32_t pipe_id, size, bytes;	/* size: F_GETPIPE_SZ, 0 if not known */
 	char *data;
-	struct crk_pipe_data *next;
 };
 /* @read: what is in it, too.  Packets, if there are any, go to @f's entry in crk-files.img */
 int crk_pipe_data_dump(struct crk_dump *d, const struct crk_dfile *f, enum crk_img_type type, uint32_t pipe_id,
 		       bool read);
-/* NULL if there is none of that id */
-int crk_pipe_data_load(struct crk_rst *r, enum crk_img_type type, struct crk_pipe_data **list_ret);
-const struct crk_pipe_data *crk_pipe_data_find(const struct crk_pipe_data *list, uint32_t pipe_id);
+/* those of an image, each found by @kind and its id */
+int crk_pipe_data_load(struct crk_rst *r, enum crk_img_type type, const void *kind);
 /* @extra of the file that the packets were noted with; NULL: a stream */
 int crk_pipe_data_fill(int fd, const struct crk_pipe_data *data, const CrkFileEntry *extra);
 
@@ -105,6 +105,9 @@ int crk_locks_install(struct crk_rst *r, struct crk_rproc *p);
 
 void *crk_restore_alloc(struct crk_rst *r, size_t size);
 void *crk_restore_state(struct crk_rst *r, const void *key, size_t size);
+/* as crk_dump_known(), crk_dump_know() */
+void *crk_restore_known(struct crk_rst *r, const void *kind, uint64_t a, uint64_t b);
+int crk_restore_know(struct crk_rst *r, const void *kind, uint64_t a, uint64_t b, void *item);
 /* all entries of files.img, in order; ends with NULL */
 FileEntry **crk_restore_files(struct crk_rst *r);
 const CrkFileEntry *crk_rfile_extra(struct crk_rst *r, uint32_t id);	/* NULL if there is none */

@@ -142,17 +142,10 @@ static int watch_parse(struct crk_dump *d, const struct crk_dfile *f, const char
 
 /* events of one file; kept until it is dumped */
 struct waiting {
-	struct waiting *next;
-	uint64_t file_id;
 	void *events;
 	size_t len;
 	uint32_t next_wd;
 	bool known;			/* else the module can't tell */
-};
-
-struct waitings {
-	struct stat anon;		/* the inode that inotify's files share with others */
-	struct waiting *list;
 };
 
 static int waiting_read(struct crk_dump *d, int fd, struct waiting *w)
@@ -180,18 +173,18 @@ static int anon_stat(struct stat *st)
 /* to read a watched file makes more events: those that the program has not seen at the dump come first */
 static int inotify_early(struct crk_dump *d, struct crk_dproc *p, const struct crk_fd *facts)
 {
-	struct waitings *s = crk_dump_state(d, &crk_file_inotify, sizeof(*s));
+	/* the inode that inotify's files share with others */
+	struct stat *anon = crk_dump_state(d, &crk_file_inotify, sizeof(*anon));
 	_cleanup_close_ int fd = -1;
 	struct waiting *w;
 	int err;
 
-	if (!s)
+	if (!anon)
 		return -ENOMEM;
-	err = s->anon.st_ino ? 0 : anon_stat(&s->anon);
-	if (err || facts->ino != s->anon.st_ino || facts->dev != s->anon.st_dev)
+	err = anon->st_ino ? 0 : anon_stat(anon);
+	if (err || facts->ino != anon->st_ino || facts->dev != anon->st_dev)
 		return err;
-	for (w = s->list; w && w->file_id != facts->file_id; w = w->next)
-		;
+	w = crk_dump_known(d, &crk_file_inotify, facts->file_id, 0);
 	fd = w ? -1 : crk_dump_getfd(d, p, facts->fd);
 	if (fd < 0)
 		return 0;	/* has been read, or the file will be refused with a reason */
@@ -199,23 +192,17 @@ static int inotify_early(struct crk_dump *d, struct crk_dproc *p, const struct c
 	err = w ? waiting_read(d, fd, w) : -ENOMEM;
 	if (err)
 		return err == -EINVAL ? 0 : err;
-	w->file_id = facts->file_id;
-	w->next = s->list;
-	s->list = w;
-	return 0;
+	return crk_dump_know(d, &crk_file_inotify, facts->file_id, 0, w);
 }
 
 static int events_dump(struct crk_dump *d, const struct crk_dfile *f)
 {
-	struct waitings *s = crk_dump_state(d, &crk_file_inotify, sizeof(*s));
-	struct waiting *w = s ? s->list : NULL, own = {};
+	struct waiting *w = crk_dump_known(d, &crk_file_inotify, f->facts->file_id, 0), own = {};
 	int waiting = 0, err = 0;
 	CrkFileEntry *e;
 
 	if (ioctl(f->fd, FIONREAD, &waiting))
 		return crk_dfile_err(-errno, f, "cannot tell whether events wait in it");
-	while (w && w->file_id != f->facts->file_id)
-		w = w->next;
 	/* one that is on its way in a message has no identity */
 	if (!w) {
 		w = &own;

@@ -37,14 +37,10 @@ static bool memfd_probe(const struct crk_dfile *f)
 /* ---- dump ---- */
 
 struct dump_memfd {
-	struct dump_memfd *next;
-	ino_t ino;
-	dev_t dev;
 	uint32_t id;
 };
 
 struct dump_memfds {
-	struct dump_memfd *list;
 	uint32_t nr;
 };
 
@@ -165,18 +161,12 @@ static int memfd_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry *
 
 	if (!s || !e)
 		return -ENOMEM;
-	for (m = s->list; m; m = m->next)
-		if (m->ino == f->st.st_ino && m->dev == f->st.st_dev)
-			break;
+	m = crk_dump_known(d, &crk_file_memfd, f->st.st_ino, f->st.st_dev);
 	if (!m) {
 		m = crk_dump_alloc(d, sizeof(*m));
-		if (!m)
+		if (!m || crk_dump_know(d, &crk_file_memfd, f->st.st_ino, f->st.st_dev, m))
 			return -ENOMEM;
-		m->ino = f->st.st_ino;
-		m->dev = f->st.st_dev;
 		m->id = ++s->nr;
-		m->next = s->list;
-		s->list = m;
 		err = inode_dump(d, f, m->id);
 	}
 	e->id = f->id;
@@ -191,14 +181,12 @@ static int memfd_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry *
 /* ---- restore ---- */
 
 struct rst_memfd {
-	struct rst_memfd *next;
 	MemfdInodeEntry *e;
 	int fd;				/* held; + 1, 0: not made yet */
 	bool complete;
 };
 
 struct rst_memfds {
-	struct rst_memfd *list;
 	bool loaded;
 };
 
@@ -225,8 +213,8 @@ static int inodes_load(struct crk_rst *r, struct rst_memfds *s)
 		if (!ret) {
 			*m->e = *e;
 			m->e->name = strcpy((char *)(m + 1), e->name);
-			m->next = s->list;
-			s->list = m;
+			if (!crk_restore_known(r, &crk_file_memfd, e->inode_id, 0))
+				ret = crk_restore_know(r, &crk_file_memfd, e->inode_id, 0, m);
 		}
 		memfd_inode_entry__free_unpacked(e, NULL);
 		if (ret)
@@ -239,14 +227,10 @@ static int inodes_load(struct crk_rst *r, struct rst_memfds *s)
 static struct rst_memfd *memfd_find(struct crk_rst *r, uint32_t inode_id)
 {
 	struct rst_memfds *s = crk_restore_state(r, &crk_file_memfd, sizeof(*s));
-	struct rst_memfd *m;
 
 	if (!s || (!s->loaded && inodes_load(r, s)))
 		return NULL;
-	for (m = s->list; m; m = m->next)
-		if (m->e->inode_id == inode_id)
-			return m;
-	return NULL;
+	return crk_restore_known(r, &crk_file_memfd, inode_id, 0);
 }
 
 static int memfd_plan(struct crk_rst *r, const FileEntry *fe)

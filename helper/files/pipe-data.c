@@ -105,7 +105,7 @@ int crk_pipe_data_dump(struct crk_dump *d, const struct crk_dfile *f, enum crk_i
 
 /* ---- restore ---- */
 
-int crk_pipe_data_load(struct crk_rst *r, enum crk_img_type type, struct crk_pipe_data **list_ret)
+int crk_pipe_data_load(struct crk_rst *r, enum crk_img_type type, const void *kind)
 {
 	struct crk_img *img;
 	ProtobufCMessage *msg;
@@ -125,9 +125,10 @@ int crk_pipe_data_load(struct crk_rst *r, enum crk_img_type type, struct crk_pip
 			data->bytes = e->bytes;
 			data->size = e->has_size ? e->size : 0;
 			data->data = (char *)(data + 1);
-			data->next = *list_ret;
-			*list_ret = data;
-			ret = crk_img_get_raw(img, data->data, data->bytes);
+			/* the first of an id, if somebody wrote two */
+			if (!crk_restore_known(r, kind, data->pipe_id, 0))
+				ret = crk_restore_know(r, kind, data->pipe_id, 0, data);
+			ret = ret ?: crk_img_get_raw(img, data->data, data->bytes);
 		}
 		pipe_data_entry__free_unpacked(e, NULL);
 		if (ret)
@@ -135,13 +136,6 @@ int crk_pipe_data_load(struct crk_rst *r, enum crk_img_type type, struct crk_pip
 	}
 	err = crk_img_close(img);
 	return ret ?: err;
-}
-
-const struct crk_pipe_data *crk_pipe_data_find(const struct crk_pipe_data *list, uint32_t pipe_id)
-{
-	while (list && list->pipe_id != pipe_id)
-		list = list->next;
-	return list;
 }
 
 /* @fd is the writing end, and does not block */

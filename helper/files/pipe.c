@@ -48,12 +48,10 @@ static struct dump_pipe *dump_pipe_get(struct crk_dump *d, const struct crk_dfil
 	struct pollfd pfd = { .fd = f->fd };
 	struct dump_pipe **list = dump_list(d), *p;
 
-	for (p = list ? *list : NULL; p; p = p->next)
-		if (p->ino == f->st.st_ino)
-			break;
+	p = crk_dump_known(d, &crk_file_pipe, f->st.st_ino, 0);
 	if (!p) {
 		p = list ? crk_dump_alloc(d, sizeof(*p)) : NULL;
-		if (!p)
+		if (!p || crk_dump_know(d, &crk_file_pipe, f->st.st_ino, 0, p))
 			return NULL;
 		p->ino = f->st.st_ino;
 		p->next = *list;
@@ -124,7 +122,6 @@ static int pipe_finish(struct crk_dump *d)
 /* ---- restore ---- */
 
 struct rst_pipe {
-	struct rst_pipe *next;
 	uint32_t pipe_id;
 	const CrkFileEntry *packets;	/* of the file that knows them */
 	bool external, made;
@@ -132,26 +129,18 @@ struct rst_pipe {
 	bool taken[2];
 };
 
-struct rst_pipes {
-	struct rst_pipe *list;
-	struct crk_pipe_data *data;
-	bool loaded;
-};
+static const char rst_data;		/* the kind of what was in them */
 
 static struct rst_pipe *rst_pipe_get(struct crk_rst *r, uint32_t pipe_id)
 {
-	struct rst_pipes *s = crk_restore_state(r, &crk_file_pipe, sizeof(*s));
-	struct rst_pipe *p;
+	struct rst_pipe *p = crk_restore_known(r, &crk_file_pipe, pipe_id, 0);
 
-	for (p = s ? s->list : NULL; p; p = p->next)
-		if (p->pipe_id == pipe_id)
-			return p;
-	p = s ? crk_restore_alloc(r, sizeof(*p)) : NULL;
-	if (p) {
-		p->pipe_id = pipe_id;
-		p->next = s->list;
-		s->list = p;
-	}
+	if (p)
+		return p;
+	p = crk_restore_alloc(r, sizeof(*p));
+	if (!p || crk_restore_know(r, &crk_file_pipe, pipe_id, 0, p))
+		return NULL;
+	p->pipe_id = pipe_id;
 	return p;
 }
 
@@ -197,12 +186,13 @@ static int pipe_plan(struct crk_rst *r, const FileEntry *fe)
 
 static int pipe_make(struct crk_rst *r, struct rst_pipe *p)
 {
-	struct rst_pipes *s = crk_restore_state(r, &crk_file_pipe, sizeof(*s));
-	int err = 0, fds[2];
+	bool *loaded = crk_restore_state(r, &crk_file_pipe, sizeof(*loaded));
+	int err = loaded ? 0 : -ENOMEM, fds[2];
 
-	if (!s->loaded)
-		err = crk_pipe_data_load(r, CRK_IMG_PIPES_DATA, &s->data);
-	s->loaded = true;
+	if (!err && !*loaded) {
+		err = crk_pipe_data_load(r, CRK_IMG_PIPES_DATA, &rst_data);
+		*loaded = true;
+	}
 	if (!err && pipe2(fds, O_CLOEXEC | O_NONBLOCK))
 		err = crk_err(-errno, "pipe:[%u]: cannot create", p->pipe_id);
 	if (err)
@@ -215,7 +205,7 @@ static int pipe_make(struct crk_rst *r, struct rst_pipe *p)
 	if (err)
 		return err;
 	p->made = true;
-	err = crk_pipe_data_fill(p->ends[1], crk_pipe_data_find(s->data, p->pipe_id), p->packets);
+	err = crk_pipe_data_fill(p->ends[1], crk_restore_known(r, &rst_data, p->pipe_id, 0), p->packets);
 	return err ? crk_err(err, "pipe:[%u]: cannot put in what was in it", p->pipe_id) : 0;
 }
 

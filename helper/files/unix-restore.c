@@ -25,6 +25,8 @@ struct rst_sk {
 struct rst_sks {
 	struct rst_sk *sks;
 	size_t nr;
+	struct rst_sk **listeners;
+	size_t nr_listeners;
 	struct crk_unix_packet *packets;
 	bool loaded, complete;
 };
@@ -34,25 +36,17 @@ static struct rst_sks *rst_sks(struct crk_rst *r)
 	return crk_restore_state(r, &crk_file_unix, sizeof(struct rst_sks));
 }
 
+/* kinds of what is known */
+static const char kind_id, kind_ino;
+
 static struct rst_sk *by_id(struct crk_rst *r, uint32_t id)
 {
-	struct rst_sks *s = rst_sks(r);
-	size_t i;
-
-	for (i = 0; i < s->nr; i++)
-		if (s->sks[i].id == id)
-			return &s->sks[i];
-	return NULL;
+	return crk_restore_known(r, &kind_id, id, 0);
 }
 
-static struct rst_sk *by_ino(struct rst_sks *s, uint32_t ino)
+static struct rst_sk *by_ino(struct crk_rst *r, uint32_t ino)
 {
-	size_t i;
-
-	for (i = 0; ino && i < s->nr; i++)
-		if (s->sks[i].e->ino == ino)
-			return &s->sks[i];
-	return NULL;
+	return ino ? crk_restore_known(r, &kind_ino, ino, 0) : NULL;
 }
 
 static bool same_name(const ProtobufCBinaryData *a, const ProtobufCBinaryData *b)
@@ -65,9 +59,9 @@ static struct rst_sk *listener_of(struct rst_sks *s, const struct rst_sk *sk)
 {
 	size_t i;
 
-	for (i = 0; i < s->nr; i++)
-		if (&s->sks[i] != sk && s->sks[i].e->state == UNIX_LISTEN && same_name(&s->sks[i].e->name, &sk->e->name))
-			return &s->sks[i];
+	for (i = 0; i < s->nr_listeners; i++)
+		if (s->listeners[i] != sk && same_name(&s->listeners[i]->e->name, &sk->e->name))
+			return s->listeners[i];
 	return NULL;
 }
 
@@ -83,19 +77,29 @@ static int load(struct crk_rst *r, struct rst_sks *s)
 	FileEntry **fe = crk_restore_files(r);
 	struct crk_unix_packet *p;
 	size_t i, nr = 0;
-	int err;
+	int err = 0;
 
 	s->loaded = true;
 	for (i = 0; fe[i]; i++)
 		nr += fe[i]->type == FD_TYPES__UNIXSK;
 	s->sks = crk_restore_alloc(r, nr * sizeof(*s->sks));
-	if (!s->sks)
+	s->listeners = crk_restore_alloc(r, nr * sizeof(struct rst_sk *));
+	if (!s->sks || !s->listeners)
 		return -ENOMEM;
 	for (i = 0; fe[i]; i++)
 		if (fe[i]->type == FD_TYPES__UNIXSK)
 			s->sks[s->nr++] = (struct rst_sk){ .id = fe[i]->id, .e = fe[i]->usk,
 				.extra = crk_rfile_extra(r, fe[i]->id), .fd = -1, .other = -1 };
-	err = crk_unix_queue_load(r, &s->packets);
+	for (i = 0; i < s->nr && !err; i++) {
+		struct rst_sk *sk = &s->sks[i];
+
+		if (sk->e->state == UNIX_LISTEN)
+			s->listeners[s->nr_listeners++] = sk;
+		err = crk_restore_know(r, &kind_id, sk->id, 0, sk);
+		if (!err && !by_ino(r, sk->e->ino))
+			err = crk_restore_know(r, &kind_ino, sk->e->ino, 0, sk);
+	}
+	err = err ?: crk_unix_queue_load(r, &s->packets);
 	for (p = s->packets; p && !err; p = p->next)
 		for (i = 0; i < p->nr_rights && !err; i++)
 			err = crk_rfile_use(r, p->rights[i]);
@@ -190,7 +194,7 @@ int crk_unix_plan(struct crk_rst *r, const FileEntry *fe)
 			return err;
 	}
 	sk = by_id(r, fe->id);
-	if (sk->e->peer && !by_ino(s, sk->e->peer))
+	if (sk->e->peer && !by_ino(r, sk->e->peer))
 		return crk_fail(-ENOTCONN, "%s: the peer of socket:[%u] is not in the images", crk_rfile_who(r, fe->id, who),
 				sk->e->ino);
 	return sk->e->name.len && !listener_of(s, sk) ? name_check(r, sk) : 0;
@@ -309,8 +313,7 @@ static int single_make(struct crk_rst *r, struct rst_sk *sk, struct rst_sk *peer
 
 int crk_unix_open(struct crk_rst *r, const FileEntry *fe, int *ret)
 {
-	struct rst_sks *s = rst_sks(r);
-	struct rst_sk *sk = by_id(r, fe->id), *peer = by_ino(s, sk->e->peer);
+	struct rst_sk *sk = by_id(r, fe->id), *peer = by_ino(r, sk->e->peer);
 	int err = 0;
 
 	if (sk->fd < 0) {
@@ -334,7 +337,7 @@ int crk_unix_open(struct crk_rst *r, const FileEntry *fe, int *ret)
 static int sender_of(struct crk_rst *r, const struct rst_sk *sk, int *temp, int *fd_ret, bool *addressed_ret)
 {
 	struct rst_sks *s = rst_sks(r);
-	const struct rst_sk *peer = by_ino(s, sk->e->peer);
+	const struct rst_sk *peer = by_ino(r, sk->e->peer);
 	const SkMessage *m = sk->extra && sk->nr_sent < sk->extra->n_sk_messages ?
 		sk->extra->sk_messages[sk->nr_sent] : NULL;
 	size_t i;

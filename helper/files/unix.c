@@ -106,6 +106,11 @@ static int name_dump(struct crk_dump *d, const struct crk_dfile *f, const struct
 	return e->name.len && sa.sun_path[0] ? file_dump(d, f, diag, e) : 0;
 }
 
+static struct dump_sk *by_ino(struct crk_dump *d, uint32_t ino)
+{
+	return crk_dump_known(d, &crk_file_unix, ino, 0);
+}
+
 static int unix_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry *fe)
 {
 	UnixSkEntry *e = dump_msg(d, UnixSkEntry, unix_sk_entry__init);
@@ -165,29 +170,19 @@ static int unix_dump(struct crk_dump *d, const struct crk_dfile *f, FileEntry *f
 	}
 	*s->tail = sk;
 	s->tail = &sk->next;
-	return 0;
+	return by_ino(d, e->ino) ? 0 : crk_dump_know(d, &crk_file_unix, e->ino, 0, sk);
 }
 
 /* ---- when all sockets are known ---- */
 
-static struct dump_sk *by_ino(struct dump_sks *s, uint32_t ino)
-{
-	struct dump_sk *sk;
-
-	for (sk = s->first; sk; sk = sk->next)
-		if (sk->e->ino == ino)
-			return sk;
-	return NULL;
-}
-
-static int listener_check(struct dump_sks *s, const struct dump_sk *sk)
+static int listener_check(struct crk_dump *d, const struct dump_sk *sk)
 {
 	uint32_t i;
 
 	if (sk->diag.nr_waiting > ARRAY_SIZE(sk->diag.waiting))
 		return crk_dfile_refuse(sk->f, "%u connections wait to be accepted", sk->diag.nr_waiting);
 	for (i = 0; i < sk->diag.nr_waiting; i++)
-		if (!by_ino(s, sk->diag.waiting[i]))
+		if (!by_ino(d, sk->diag.waiting[i]))
 			return crk_dfile_refuse(sk->f, "a connection from outside of the dump waits to be accepted");
 	return 0;
 }
@@ -212,7 +207,7 @@ static int peer_check(struct crk_dump *d, struct dump_sks *s, const struct dump_
 	int unread = 0, err;
 
 	if (sk->e->peer) {
-		if (by_ino(s, sk->e->peer))
+		if (by_ino(d, sk->e->peer))
 			return 0;
 		err = crk_dfile_refuse(sk->f, "its peer socket:[%u] is outside of the dump", sk->e->peer);
 		crk_hint("dump both processes together, or close the connection before the dump");
@@ -244,7 +239,7 @@ static int sk_finish(struct crk_dump *d, struct dump_sks *s, const struct dump_s
 			return crk_dfile_err(-errno, f, "cannot be read");
 	}
 	if (sk->e->state == UNIX_LISTEN)
-		return queue ? 0 : listener_check(s, sk);
+		return queue ? 0 : listener_check(d, sk);
 	if (!queue)
 		return peer_check(d, s, sk, fd);
 	/* a socket that never was connected has no queue and says so by an error */

@@ -140,19 +140,9 @@ static int scan_run(struct crk_dump *d, struct crk_dproc *p, struct scan *s, str
 	return err;
 }
 
-static bool has_family(const struct crk_dump *d, const struct crk_dproc *p)
-{
-	size_t i;
-
-	for (i = 0; i < d->nr_procs; i++)
-		if (!d->procs[i].zombie && d->procs[i].parent == p)
-			return true;
-	return p->parent;
-}
-
 int crk_pagemap_scan(struct crk_dump *d, struct crk_dproc *p)
 {
-	struct crk_page_ids *ids = has_family(d, p) ? &d->mem->ids[p - d->procs] : NULL;
+	struct crk_page_ids *ids = p->parent || p->has_children ? &d->mem->ids[p - d->procs] : NULL;
 	struct scan s = { .to = &d->mem->private[p - d->procs] };
 	int err = 0;
 

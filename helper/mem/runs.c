@@ -131,6 +131,22 @@ static int check_found(struct crk_imgdir *dir, pid_t pid, const struct level *l)
 	return err;
 }
 
+/* another checkpoint on top of the same parent may have had no need of it */
+static int check_dead(pid_t pid, const struct crk_rmem *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->nr_runs; i++) {
+		const struct crk_rrun *run = &m->runs[i];
+		const struct crk_rsource *s = &m->sources[run->source];
+
+		if (crk_imgdir_is_dead(s->dir, s->pages_id, run->off, run->off + run->nr * PAGE_SIZE))
+			return crk_fail(-ENODATA, "pid %d: pages at %llx were in '%s', and were given up for another checkpoint on top of that (crkhelper dedup)",
+					pid, (unsigned long long)run->addr, crk_imgdir_path(s->dir));
+	}
+	return 0;
+}
+
 static int cmp_run(const void *a, const void *b)
 {
 	const struct crk_rrun *x = a, *y = b;
@@ -171,7 +187,7 @@ int crk_runs_plan(struct crk_rst *r, pid_t pid, struct crk_rmem *m)
 		qsort(to.runs, to.nr, sizeof(*to.runs), cmp_run);
 	m->runs = to.runs;
 	m->nr_runs = to.nr;
-	return err;
+	return err ?: check_dead(pid, m);
 }
 
 static int source_open(struct crk_rst *r, struct crk_rsource *s)

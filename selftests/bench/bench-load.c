@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the bench dumps: a program with a given number of threads, processes, mappings or dirty bytes.
+ * What the bench dumps: a program with a given number of threads, processes, mappings, open files or dirty bytes.
  * Its first thread beats: it notes the longest time in which it did not run in a file shared with the bench, which
  * is how long a tool held it, seen from inside and the same for every tool.
  *
- * usage: load BEATFILE small | mem MIB | dirty MIB | threads N | tree N | maps N
+ * usage: load BEATFILE small | mem MIB | dirty MIB | threads N | tree N | maps N | files N | sparse N
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -99,6 +101,37 @@ static void make_maps(unsigned long nr)
 	}
 }
 
+/* openings of one file, each at its own offset; pipes; eventfds */
+static void make_files(const char *path, unsigned long nr)
+{
+	struct rlimit limit = { nr + 64, nr + 64 };
+	unsigned long i;
+	int fd, ends[2];
+
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		exit(1);
+	for (i = 0; i < nr; i += 4) {
+		fd = open(path, O_RDONLY);
+		if (fd < 0 || lseek(fd, i, SEEK_SET) < 0 || open(path, O_RDONLY) < 0)
+			exit(1);
+		if (i % 8 ? eventfd(i, 0) < 0 || eventfd(i + 1, 0) < 0 : pipe(ends))
+			exit(1);
+	}
+}
+
+/* a TiB of address space with @nr pages written to */
+static void make_sparse(unsigned long nr)
+{
+	size_t len = 1UL << 40;
+	unsigned long i;
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED || madvise(p, len, MADV_NOHUGEPAGE))
+		exit(1);
+	for (i = 0; i < nr; i++)
+		p[len / nr * i] = (char)(i + 1);
+}
+
 static unsigned long long now(void)
 {
 	struct timespec ts;
@@ -134,6 +167,10 @@ int main(int argc, char **argv)
 		make_tree(nr);
 	else if (!strcmp(argv[2], "maps"))
 		make_maps(nr);
+	else if (!strcmp(argv[2], "files"))
+		make_files(argv[0], nr);
+	else if (!strcmp(argv[2], "sparse"))
+		make_sparse(nr);
 	beat->pid = getpid();
 	for (last = now();; last = now()) {
 		unsigned long long gap;

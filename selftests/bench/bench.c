@@ -3,8 +3,13 @@
  * Runs in a guest: times dump, freeze and restore of the loads by crk, and by CRIU where there is one, and prints a
  * line per case and figure that a script can compare:
  *	bench CASE FIGURE crk=S criu=S ratio=R limit=R
- * S are seconds (bytes for the figure "size"), ratio is crk/criu, limit is crk divided by one tmpfs write (dump) or
- * one read into fresh memory (restore) of the bytes in the images.  "-" where there is nothing to compare with.
+ * S are seconds (bytes for the figures "size" and "peak", the most memory that the tool itself used), ratio is crk/criu,
+ * limit is crk divided by one tmpfs write (dump) or one read into fresh memory (restore) of the bytes in the images; of "peak"
+ * by 64 MiB and the images without pages.  "-" where there is nothing to compare with.
+ *
+ * And how time grows, without CRIU:
+ *	bench CASE FIGURE small=T large=T ratio=R
+ * T are microseconds per item ("peak": bytes) of two sizes, of each the best run, ratio is large/small: 1 is linear.
  *
  * usage: bench [-l] [-n RUNS] [-d DIR] [-c CRIU] [CASE...]
  */
@@ -17,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -37,6 +43,7 @@ struct bench_case {
 	const char *name;
 	const char *mode;
 	const char *arg;
+	bool crk_only;
 };
 
 static const struct bench_case cases[] = {
@@ -47,10 +54,22 @@ static const struct bench_case cases[] = {
 	{ "threads-1000", "threads", "1000" },
 	{ "tree-200", "tree", "200" },
 	{ "maps-5000", "maps", "5000" },
+	{ "sparse-1t", "sparse", "100", .crk_only = true },
 };
 
-enum figure { DUMP, FROZEN, RESTORE, SIZE, NR_FIGURES };
-static const char * const figure_names[] = { "dump", "frozen", "restore", "size" };
+static const struct scale_case {
+	const char *name;
+	const char *mode;
+	const char *small, *large;
+} scale_cases[] = {
+	{ "threads-10000", "threads", "2500", "10000" },
+	{ "tree-2000", "tree", "500", "2000" },
+	{ "maps-100000", "maps", "25000", "100000" },
+	{ "files-100000", "files", "25000", "100000" },
+};
+
+enum figure { DUMP, FROZEN, RESTORE, SIZE, PEAK, NR_FIGURES };
+static const char * const figure_names[] = { "dump", "frozen", "restore", "size", "peak" };
 
 struct tool {
 	const char *name;
@@ -58,6 +77,7 @@ struct tool {
 	char *const *(*restore)(const char *images);
 	bool available;
 	double values[NR_FIGURES][MAX_RUNS];
+	double records;			/* bytes of its last images, without pages */
 	int nr;
 };
 
@@ -110,11 +130,12 @@ static struct tool tools[] = {
 	{ .name = "criu", .dump = criu_dump, .restore = criu_restore },
 };
 
-/* runs a command; its wall time, or -1 */
-static double run(char *const *argv)
+/* runs a command; its wall time, or -1; its peak of memory is added to @peak if that is less */
+static double run(char *const *argv, double *peak)
 {
 	double start = seconds();
 	pid_t pid = fork();
+	struct rusage usage;
 	int status;
 
 	if (!pid) {
@@ -125,8 +146,10 @@ static double run(char *const *argv)
 		execvp(argv[0], argv);
 		_exit(127);
 	}
-	if (pid < 0 || waitpid(pid, &status, 0) < 0 || status)
+	if (pid < 0 || wait4(pid, &status, 0, &usage) < 0 || status)
 		return -1;
+	if (peak && usage.ru_maxrss * 1024.0 > *peak)
+		*peak = usage.ru_maxrss * 1024.0;
 	return seconds() - start;
 }
 
@@ -224,7 +247,7 @@ static void load_stop(int root)
 	}
 }
 
-static double dir_size(const char *path)
+static double dir_size(const char *path, bool pages)
 {
 	struct dirent *e;
 	DIR *d = opendir(path);
@@ -232,7 +255,7 @@ static double dir_size(const char *path)
 	double sum = 0;
 
 	while (d && (e = readdir(d)))
-		if (!fstatat(dirfd(d), e->d_name, &st, 0) && S_ISREG(st.st_mode))
+		if (!fstatat(dirfd(d), e->d_name, &st, 0) && S_ISREG(st.st_mode) && (pages || strncmp(e->d_name, "pages-", 6)))
 			sum += st.st_size;
 	if (d)
 		closedir(d);
@@ -276,13 +299,14 @@ static bool run_once(struct tool *t, const struct bench_case *c)
 	root = beat->pid;
 	snprintf(pid, sizeof(pid), "%d", root);
 	beat->longest_ns = 0;
-	dump = run(t->dump(images, pid));
+	t->values[PEAK][t->nr] = 0;
+	dump = run(t->dump(images, pid), &t->values[PEAK][t->nr]);
 	usleep(20000);
 	t->values[FROZEN][t->nr] = beat->longest_ns / 1e9;
 	load_stop(root);
 	if (dump < 0)
 		return complain(t, c, "dump failed");
-	restore = run(t->restore(images));
+	restore = run(t->restore(images), &t->values[PEAK][t->nr]);
 	if (restore < 0)
 		return complain(t, c, "restore failed");
 	count = beat->count;
@@ -290,7 +314,8 @@ static bool run_once(struct tool *t, const struct bench_case *c)
 		usleep(10000);
 	t->values[DUMP][t->nr] = dump;
 	t->values[RESTORE][t->nr] = restore;
-	t->values[SIZE][t->nr] = dir_size(images);
+	t->values[SIZE][t->nr] = dir_size(images, true);
+	t->records = dir_size(images, false);
 	load_stop(root);
 	munmap(beat, sizeof(*beat));
 	if (i == 1000)
@@ -361,19 +386,72 @@ static void report(const struct bench_case *c)
 		limits(size, &limit[DUMP], &limit[RESTORE]);
 	limit[FROZEN] = limit[DUMP];
 	limit[SIZE] = 0;
+	limit[PEAK] = 64 * 1048576.0 + tools[0].records;
 	for (f = 0; f < NR_FIGURES; f++) {
 		bool has_crk = tools[0].nr, has_criu = tools[1].nr;
 		double crk = has_crk ? median(tools[0].values[f], tools[0].nr) : 0;
 		double other = has_criu ? median(tools[1].values[f], tools[1].nr) : 0;
 
 		printf("bench %s %s", c->name, figure_names[f]);
-		print_number("crk", crk, has_crk, f == SIZE);
-		print_number("criu", other, has_criu, f == SIZE);
+		print_number("crk", crk, has_crk, f >= SIZE);
+		print_number("criu", other, has_criu, f >= SIZE);
 		print_number("ratio", other ? crk / other : 0, has_crk && other, false);
 		print_number("limit", limit[f] ? crk / limit[f] : 0, has_crk && limit[f], false);
 		printf("\n");
 	}
 	fflush(stdout);
+}
+
+static double best(const struct tool *t, int f)
+{
+	double value = t->values[f][0];
+	int i;
+
+	for (i = 1; i < t->nr; i++)
+		value = t->values[f][i] < value ? t->values[f][i] : value;
+	return value;
+}
+
+static void run_scale(const struct scale_case *c)
+{
+	const char *sizes[] = { c->small, c->large };
+	double per_item[2][NR_FIGURES];
+	int i, f, n;
+
+	for (i = 0; i < 2; i++) {
+		const struct bench_case one = { c->name, c->mode, sizes[i] };
+		struct tool t = { .name = tools[0].name, .dump = crk_dump, .restore = crk_restore };
+
+		for (n = 0; n < nr_runs; n++)
+			run_once(&t, &one);
+		if (!t.nr)
+			return;
+		for (f = 0; f < NR_FIGURES; f++)
+			per_item[i][f] = best(&t, f) / strtoul(sizes[i], NULL, 0) * (f >= SIZE ? 1 : 1e6);
+	}
+	for (f = 0; f < NR_FIGURES; f++)
+		printf("bench %s %s small=%.1f large=%.1f ratio=%.4f\n", c->name, figure_names[f], per_item[0][f],
+		       per_item[1][f], per_item[1][f] / per_item[0][f]);
+	fflush(stdout);
+}
+
+/* what the kernel doesn't allow as it comes */
+static void raise_limits(void)
+{
+	static const char * const limits[][2] = {
+		{ "/proc/sys/vm/max_map_count", "1000000" },
+		{ "/proc/sys/kernel/threads-max", "200000" },
+		{ "/proc/sys/kernel/pid_max", "200000" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		int fd = open(limits[i][0], O_WRONLY);
+
+		if (fd < 0 || write(fd, limits[i][1], strlen(limits[i][1])) < 0)
+			fprintf(stderr, "bench: %s: %s\n", limits[i][0], strerror(errno));
+		close(fd);
+	}
 }
 
 static void print_machine(void)
@@ -382,18 +460,18 @@ static void print_machine(void)
 	struct utsname uts;
 
 	uname(&uts);
-	tools[1].available = run(version) >= 0;
+	tools[1].available = run(version, NULL) >= 0;
 	printf("# kernel %s %s, %ld cpus, %ld MiB, %d runs, medians, images on %s, criu %s\n", uts.release, uts.machine,
 	       sysconf(_SC_NPROCESSORS_ONLN), sysconf(_SC_PHYS_PAGES) >> 8, nr_runs, work_dir,
 	       tools[1].available ? criu : "not there");
 }
 
-static bool wanted(const struct bench_case *c, char **names)
+static bool wanted(const char *name, char **names)
 {
 	if (!*names)
 		return true;
 	for (; *names; names++)
-		if (!strcmp(*names, c->name))
+		if (!strcmp(*names, name))
 			return true;
 	return false;
 }
@@ -407,6 +485,8 @@ int main(int argc, char **argv)
 		if (opt == 'l') {
 			for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 				puts(cases[i].name);
+			for (i = 0; i < sizeof(scale_cases) / sizeof(scale_cases[0]); i++)
+				puts(scale_cases[i].name);
 			return 0;
 		} else if (opt == 'n') {
 			nr_runs = atoi(optarg);
@@ -424,16 +504,20 @@ int main(int argc, char **argv)
 	if (mkdir(work_dir, 0700) && errno != EEXIST)
 		return 1;
 	print_machine();
+	raise_limits();
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		if (!wanted(&cases[i], argv + optind))
+		if (!wanted(cases[i].name, argv + optind))
 			continue;
 		tools[0].nr = 0;
 		tools[1].nr = 0;
 		for (n = 0; n < nr_runs; n++)
 			for (k = 0; k < 2; k++)
-				if (tools[k].available)
+				if (tools[k].available && !(k && cases[i].crk_only))
 					run_once(&tools[k], &cases[i]);
 		report(&cases[i]);
 	}
+	for (i = 0; i < sizeof(scale_cases) / sizeof(scale_cases[0]); i++)
+		if (wanted(scale_cases[i].name, argv + optind))
+			run_scale(&scale_cases[i]);
 	return failures ? 1 : 0;
 }
