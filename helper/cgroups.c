@@ -343,23 +343,46 @@ static int controllers_enable(struct crk_rst *r, const struct crk_rcgroup *c)
 	return 0;
 }
 
-/*
- * Is who is born there killed at once?  The kernel compares how often the cgroups of parent and child were killed, since
- * b69bb476dee9 ("cgroup: fix race between fork and cgroup.kill") (v6.14, also 6.1.129), as if the child came from there.
- */
-static bool birth_kills(int cgroup_fd)
+/* 1 if who is born there is killed at once, 0 if not; -EAGAIN if that can't be told: it has no place, or is frozen */
+static int birth_kills(int cgroup_fd)
 {
 	struct clone_args args = {
 		.flags = CLONE_INTO_CGROUP,
 		.cgroup = cgroup_fd,
 		.exit_signal = SIGCHLD,
 	};
-	pid_t pid = crk_clone3(&args, sizeof(args));
+	_cleanup_free_ char *events = NULL;
 	int status;
+	pid_t pid;
 
+	if (read_file_at(cgroup_fd, "cgroup.events", &events, NULL) || strstr(events, "frozen 1"))
+		return -EAGAIN;
+	pid = crk_clone3(&args, sizeof(args));
 	if (!pid)
 		_exit(0);
-	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status);
+	return pid > 0 && waitpid(pid, &status, 0) == pid ? WIFSIGNALED(status) : -EAGAIN;
+}
+
+/*
+ * The kernel compares how often the cgroups of parent and child were killed, since b69bb476dee9 ("cgroup: fix race
+ * between fork and cgroup.kill") (v6.14, also 6.1.129), as if the child came from there.  A kill counts for those below, too:
+ * one of those that were there tells of all, and one that is new.
+ */
+static bool births_kill(const struct crk_rst *r)
+{
+	bool told[2] = { false };
+	size_t i;
+	int ret;
+
+	for (i = 0; i < r->nr_cgroups && !(told[0] && told[1]); i++) {
+		if (told[r->cgroups[i].made])
+			continue;
+		ret = birth_kills(r->cgroups[i].fd);
+		if (ret == 1)
+			return true;
+		told[r->cgroups[i].made] = !ret;
+	}
+	return !r->nr_cgroups && birth_kills(r->cgroup_fd) == 1;
 }
 
 int crk_cgroups_make(struct crk_rst *r)
@@ -372,8 +395,7 @@ int crk_cgroups_make(struct crk_rst *r)
 	for (i = 0; i < r->nr_cgroups && !ret; i++)
 		if (r->cgroups[i].made || !i)
 			ret = controllers_enable(r, &r->cgroups[i]);
-	/* a kill counts for those below too, some of which have no place for processes */
-	r->births_killed = !ret && birth_kills(r->cgroup_fd);
+	r->births_killed = !ret && births_kill(r);
 	return ret;
 }
 

@@ -14,8 +14,8 @@
 #include "log.h"
 #include "util.h"
 
-#define PROGRESS_AFTER_NS	300000000ULL
-#define PROGRESS_EACH_NS	100000000ULL
+#define PROGRESS_AFTER_MS	300
+#define PROGRESS_EACH_MS	100
 #define ERASE_LINE		"\033[K"	/* from the cursor on; ECMA-48, EL */
 
 static const char *log_phase;
@@ -26,7 +26,8 @@ static struct {
 	bool on;
 	const char *what;
 	uint64_t total, start_ns;
-	_Atomic uint64_t done, next_ns;
+	/* words: ARMv5 has no atomic access to 64 bits */
+	atomic_ulong done_kib, next_ms;		/* since start_ns */
 } progress;
 
 struct line {
@@ -178,7 +179,7 @@ void crk_progress_on(void)
 	if (!term || !*term || !strcmp(term, "dumb") || !isatty(log_fd))
 		return;
 	progress.start_ns = now_ns();
-	progress.next_ns = progress.start_ns + PROGRESS_AFTER_NS;
+	progress.next_ms = PROGRESS_AFTER_MS;
 	progress.on = true;
 }
 
@@ -190,7 +191,7 @@ void crk_progress(const char *what, uint64_t total)
 		return;
 	progress.what = what;
 	progress.total = total;
-	progress.done = 0;
+	progress.done_kib = 0;
 	if (what)
 		return;
 	line_add(&line, "%s", ERASE_LINE);
@@ -199,20 +200,21 @@ void crk_progress(const char *what, uint64_t total)
 
 void crk_progress_add(uint64_t bytes)
 {
-	uint64_t now, next = progress.next_ns, done = atomic_fetch_add(&progress.done, bytes) + bytes;
+	unsigned long now, next = progress.next_ms, kib = bytes / 1024;
+	unsigned long done = atomic_fetch_add(&progress.done_kib, kib) + kib;
 	int saved = errno;
 	struct line line;
 
 	if (!progress.on || !progress.what)
 		return;
-	now = now_ns();
-	if (now < next || !atomic_compare_exchange_strong(&progress.next_ns, &next, now + PROGRESS_EACH_NS))
+	now = (now_ns() - progress.start_ns) / 1000000;
+	if (now < next || !atomic_compare_exchange_strong(&progress.next_ms, &next, now + PROGRESS_EACH_MS))
 		return;
 	line_begin(&line);
-	line_add(&line, "%s, %.0f ", progress.what, done / 1048576.0);
+	line_add(&line, "%s, %.0f ", progress.what, done / 1024.0);
 	if (progress.total)
 		line_add(&line, "of %.0f ", progress.total / 1048576.0);
-	line_add(&line, "MiB, %.1f s", (now - progress.start_ns) / 1e9);
+	line_add(&line, "MiB, %.1f s", now / 1e3);
 	/* the cursor before it: what comes next, from any process, is written over it */
 	line_write(&line, '\r');
 	errno = saved;

@@ -6,7 +6,7 @@
  *
  * CRK_DUMPS=N: how many dumps the target counts signals over; 1000 take minutes under emulation.
  *
- * crk-test: abi=x86_64
+ * crk-test: abi=x86_64,arm
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -22,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/rseq.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -63,7 +64,8 @@ static void rseq_note(size_t i)
 static void *in_nanosleep(void *arg)
 {
 	rseq_note(1);
-	nanosleep(&(struct timespec){ .tv_sec = 100000 }, NULL);
+	/* not the C library's: for 32 bit it asks for the rest, which the kernel writes at each freeze */
+	syscall(SYS_nanosleep, &(struct timespec){ .tv_sec = 100000 }, NULL);
 	_exit(1);
 }
 
@@ -139,6 +141,7 @@ static void at_rest(void *arg)
 	cpu_set_t one;
 	int p[2];
 	size_t i;
+	char c;
 
 	/* the number of its CPU is part of its memory */
 	CPU_ZERO(&one);
@@ -149,9 +152,14 @@ static void at_rest(void *arg)
 	rseq_note(0);
 	if (!fork()) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (write(p[1], "c", 1) != 1)
+			_exit(1);
 		for (;;)
 			pause();
 	}
+	/* it has run: code at which it never was need not be there, and on ARM the dump looks at that */
+	if (read(p[0], &c, 1) != 1)
+		_exit(1);
 	for (i = 0; i < 3; i++)
 		pthread_create(&t, NULL, fns[i], &p[0]);
 	task_ready();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Pages that fork made common to parent and child are one physical page again after a restore, until one of them
- * writes; and each has its own contents.
+ * writes; and each has its own contents (requirement 1.13).
  */
 #include <fcntl.h>
 #include <stdio.h>

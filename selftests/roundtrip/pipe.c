@@ -12,6 +12,10 @@
 
 #include "checkpoint.h"
 
+#ifndef F_GETOWNER_UIDS
+#define F_GETOWNER_UIDS	17	/* <linux/fcntl.h> has it, but not beside <fcntl.h> */
+#endif
+
 ROUNDTRIP(contents)
 {
 	int p[2];
@@ -221,6 +225,52 @@ ROUNDTRIP(owner_of_o_async)
 	MUST_EQ(write(p[1], "x", 1), 1);
 	sig = sigwaitinfo(&set, NULL);
 	MUST_EQ(sig, SIGRTMIN + 3);
+}
+
+/*
+ * The owner is a thread or a group as well, and the kernel asks whoever set it whether he may send the signal: not one
+ * who may not has it come, after a restore by root neither (requirement 1.14).
+ */
+ROUNDTRIP(owner_of_o_async_kinds)
+{
+	static const struct {
+		int type;
+		uid_t uid, euid;
+		bool comes;
+	} kinds[] = {
+		{ F_OWNER_TID, 0, 0, true },
+		{ F_OWNER_PGRP, 0, 0, true },
+		{ F_OWNER_PID, 1000, 1001, false },
+	};
+	struct f_owner_ex owner;
+	int p[ARRAY_SIZE(kinds)][2];
+	uid_t uids[2];
+	sigset_t set;
+	size_t i;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN + 3);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		owner.type = kinds[i].type;
+		owner.pid = owner.type == F_OWNER_PGRP ? getpgrp() : getpid();
+		MUST(!pipe(p[i]) && !fcntl(p[i][0], F_SETSIG, SIGRTMIN + 3));
+		MUST(!setresuid(kinds[i].uid, kinds[i].euid, 0));
+		MUST(!fcntl(p[i][0], F_SETOWN_EX, &owner));
+		MUST(!setresuid(0, 0, 0));
+		MUST(!fcntl(p[i][0], F_SETFL, O_ASYNC | O_NONBLOCK));
+	}
+	checkpoint_here();
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		MUST(!fcntl(p[i][0], F_GETOWN_EX, &owner));
+		MUST_EQ(owner.type, kinds[i].type);
+		MUST_EQ(owner.pid, owner.type == F_OWNER_PGRP ? getpgrp() : getpid());
+		MUST(!fcntl(p[i][0], F_GETOWNER_UIDS, uids));
+		MUST_EQ(uids[0], kinds[i].uid);
+		MUST_EQ(uids[1], kinds[i].euid);
+		MUST_EQ(write(p[i][1], "x", 1), 1);
+		MUST_EQ(sigtimedwait(&set, NULL, &(struct timespec){}), kinds[i].comes ? SIGRTMIN + 3 : -1);
+	}
 }
 
 TEST_HARNESS_MAIN
