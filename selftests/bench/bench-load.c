@@ -122,7 +122,7 @@ static void make_files(const char *path, unsigned long nr)
 /* a TiB of address space with @nr pages written to */
 static void make_sparse(unsigned long nr)
 {
-	size_t len = 1UL << 40;
+	size_t len = sizeof(long) == 8 ? (size_t)(1ULL << 40) : (size_t)1 << 30;
 	unsigned long i;
 	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 

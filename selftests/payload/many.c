@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define PAGE		4096UL
-#define SPARSE_LEN	(1UL << 40)
+#define SPARSE_LEN	(sizeof(long) == 8 ? (size_t)(1ULL << 40) : (size_t)1 << 30)
 
 static int out;
 static unsigned long nr;
