@@ -24,6 +24,7 @@ static DEFINE_MUTEX(guard_lock);	/* inside job->lock; protects the list and the 
 static HLIST_HEAD(guard_list);		/* struct crk_frozen.node; read under RCU by the probes */
 static unsigned int guard_users;	/* jobs that need the probes */
 static bool guard_set;			/* they are there */
+static unsigned long guard_until;	/* and stay until then, in jiffies */
 static const char *guard_off = "not tried";
 static bool sees_leavers;
 
@@ -101,9 +102,9 @@ static int probes_set(void)
 	return 0;
 }
 
-static void probes_clear(struct work_struct *work)
+static void probes_clear(void)
 {
-	guard(mutex)(&guard_lock);
+	lockdep_assert_held(&guard_lock);
 	if (guard_users || !guard_set)
 		return;
 	if (sees_leavers)
@@ -113,13 +114,28 @@ static void probes_clear(struct work_struct *work)
 	guard_set = false;
 }
 
-static DECLARE_DELAYED_WORK(guard_work, probes_clear);
+static void guard_idle(struct work_struct *work);
+static DECLARE_DELAYED_WORK(guard_work, guard_idle);
+
+/* a minute after one job, but others may have come and gone since: then a minute after the last of these */
+static void guard_idle(struct work_struct *work)
+{
+	unsigned long now = jiffies;
+
+	guard(mutex)(&guard_lock);
+	if (time_after(guard_until, now))
+		schedule_delayed_work(&guard_work, guard_until - now);
+	else
+		probes_clear();
+}
 
 static void probes_put(void)
 {
 	lockdep_assert_held(&guard_lock);
-	if (!guard_off && !--guard_users)
-		schedule_delayed_work(&guard_work, msecs_to_jiffies(GUARD_LINGER_MS));
+	if (guard_off || --guard_users)
+		return;
+	guard_until = jiffies + msecs_to_jiffies(GUARD_LINGER_MS);
+	schedule_delayed_work(&guard_work, msecs_to_jiffies(GUARD_LINGER_MS));
 }
 
 /* before the freeze, so that none of its time is spent on patching the kernel */
@@ -188,5 +204,7 @@ void crk_freeze_guard_exit(void)
 {
 	WARN_ON_ONCE(!hlist_empty(&guard_list));
 	cancel_delayed_work_sync(&guard_work);
-	probes_clear(NULL);
+	mutex_lock(&guard_lock);
+	probes_clear();
+	mutex_unlock(&guard_lock);
 }
