@@ -48,10 +48,15 @@ static u32 arm_view_machine(struct task_struct *t)
 	return EM_ARM;
 }
 
-/* the emulated FPA has state when the emulator has begun to work for this thread */
+#define FPSR_OF_EXEC	0x01001000	/* an emulator, BIT_AC */
+
+/* each exec gives a program the state of an FPA that was not used: only another one takes a kernel with the emulator */
 static bool fpa_is_used(struct task_struct *t)
 {
-	return ((const struct user_fp *)&task_thread_info(t)->fpstate)->init_flag;
+	const struct user_fp *fp = (const struct user_fp *)&task_thread_info(t)->fpstate;
+
+	return fp->init_flag && (fp->fpsr != FPSR_OF_EXEC || fp->fpcr || memchr_inv(fp->fpregs, 0, sizeof(fp->fpregs)) ||
+				 memchr_inv(fp->ftype, 0, sizeof(fp->ftype)));
 }
 
 static bool arm_want_regset(struct task_struct *t, const struct user_regset *rs)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What only 32-bit ARM has: its registers, those of the VFP with FPSCR's modes, both TLS words, condition blocks of Thumb
- * code, code that was written just now, hardware breakpoints.  System calls are arm_calls.c's.
+ * code, code that was written just now, hardware breakpoints (requirements 1.1, 1.8, 1.12, 1.17).  System calls are arm_calls.c's.
  *
  * crk-test: abi=arm,armel
  */
