@@ -55,7 +55,8 @@ static bool fpa_is_used(struct task_struct *t)
 {
 	const struct user_fp *fp = (const struct user_fp *)&task_thread_info(t)->fpstate;
 
-	return fp->init_flag && (fp->fpsr != FPSR_OF_EXEC || fp->fpcr || memchr_inv(fp->fpregs, 0, sizeof(fp->fpregs)) ||
+	return fp->init_flag && (fp->fpsr != FPSR_OF_EXEC || fp->fpcr ||
+				 memchr_inv(fp->fpregs, 0, sizeof(fp->fpregs)) ||
 				 memchr_inv(fp->ftype, 0, sizeof(fp->ftype)));
 }
 
