@@ -63,6 +63,7 @@ cat >"$tmp/bin/qemu-system-x86_64" <<-'END'
 	PATH=${PATH#"$here:"}
 	[ ! -e "$here/told" ] || exec qemu-system-x86_64 "$@"
 	touch "$here/told"
+	[ -e "$here/../says" ] || exec sleep 100
 	console=$(printf '%s\n' "$@" | sed -n 's/^file,id=console,path=//p')
 	cat "$here/../says" >"$console"
 END
@@ -75,6 +76,12 @@ mv "$tmp/own" "$tmp/says"
 rm "$tmp/bin/told"
 PATH=$tmp/bin:$PATH guest -- echo started
 check "one that fails by a breakpoint of its own is not" status_is 125
+rm "$tmp/bin/told" "$tmp/says"
+CRK_BOOT_LIMIT=2 PATH=$tmp/bin:$PATH guest -- echo started
+check "a boot that gets nowhere is tried again" says out '^started$'
+check "and that is said, too" says err "not up after 2 s: starting again"
+CRK_BOOT_LIMIT=10 guest --timeout 100 -- sh -c 'sleep 12; echo ended'
+check "a command may take longer than a boot" says out '^ended$'
 # shellcheck disable=SC2016	# for the guest's shell
 guest -- sh -c 'echo "Oops: int3: 0000 [#1] SMP NOPTI" >/dev/kmsg; echo "Code: 18 66 <90> e8" >/dev/kmsg'
 check "a command whose guest fails by such a fault: 125" status_is 125
