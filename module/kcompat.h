@@ -45,6 +45,12 @@
 /* so did struct vdso_data to struct vdso_time_data */
 #define CRK_HAVE_VDSO_DATA	(!CRK_SINCE(6, 15))
 
+/* ---- linux/auxvec.h ---- */
+
+/* 317c8194e6ae ("rseq: Introduce feature size and alignment ELF auxiliary vector entries") (v6.3) */
+#define CRK_AT_RSEQ_FEATURE_SIZE	27
+#define CRK_AT_RSEQ_ALIGN		28
+
 /* ---- linux/capability.h ---- */
 
 /* f122a08b197d ("capability: just use a 'u64' instead of a 'u32[2]' array") (v6.3) */

@@ -19,16 +19,31 @@ static size_t auxv_word(const struct crk_rec_mm *in)
 	return in->flags & (CRK_MM_COMPAT | CRK_MM_X32) ? sizeof(u32) : sizeof(unsigned long);
 }
 
+/*
+ * Newer kernels tell programs more than there is room for in /proc/PID/auxv of older ones: what such a kernel does not tell
+ * its own programs either is left out there.  The program reads the copy on its stack, which has all.
+ */
+static bool auxv_has_no_room(const struct crk_rec_mm *in, u64 type)
+{
+	return in->nr_auxv > AT_VECTOR_SIZE && (type == CRK_AT_RSEQ_FEATURE_SIZE || type == CRK_AT_RSEQ_ALIGN);
+}
+
 static int auxv_check(const struct crk_rec_mm *in, struct crk_log *log)
 {
 	u64 max = auxv_word(in) == sizeof(u32) ? U32_MAX : ULONG_MAX;
-	u32 i;
+	u32 i, nr = in->nr_auxv;
 
-	if (in->nr_auxv > CRK_AUXV_MAX || in->nr_auxv > AT_VECTOR_SIZE || in->nr_auxv % 2)
+	if (nr > CRK_AUXV_MAX || nr % 2)
 		return crk_log(log, -EINVAL, "auxiliary vector of %u words", in->nr_auxv);
-	for (i = 0; i < in->nr_auxv; i++)
+	for (i = 0; i < in->nr_auxv; i++) {
 		if (in->auxv[i] > max)
 			return crk_log(log, -EINVAL, "auxiliary vector: %#llx is too large", in->auxv[i]);
+		if (!(i % 2) && auxv_has_no_room(in, in->auxv[i]))
+			nr -= 2;
+	}
+	if (nr > AT_VECTOR_SIZE)
+		return crk_log(log, -EINVAL, "auxiliary vector of %u words, this kernel has room for %u", nr,
+			       (u32)AT_VECTOR_SIZE);
 	return 0;
 }
 
@@ -65,14 +80,16 @@ int crk_mm_check(const struct crk_rec_mm *in, struct crk_log *log)
 static void auxv_set(struct mm_struct *mm, const struct crk_rec_mm *in)
 {
 	u32 *words = (u32 *)mm->saved_auxv;
-	u32 i;
+	u32 i, to = 0;
 
 	memset(mm->saved_auxv, 0, sizeof(mm->saved_auxv));
 	for (i = 0; i < in->nr_auxv; i++) {
+		if (auxv_has_no_room(in, in->auxv[i & ~1U]))
+			continue;
 		if (auxv_word(in) == sizeof(u32))
-			words[i] = in->auxv[i];
+			words[to++] = in->auxv[i];
 		else
-			mm->saved_auxv[i] = in->auxv[i];
+			mm->saved_auxv[to++] = in->auxv[i];
 	}
 }
 

@@ -513,7 +513,8 @@ struct crk_rec_creds {
  * @vdso: address of the vDSO, 0 if none
  * @vdso_len: bytes from @vvar to the end of the vDSO
  * @vvar: first mapping of the vDSO's data, 0 if none
- * @auxv: the auxiliary vector as words of the process's size, widened to 64 bit
+ * @auxv: the auxiliary vector as words of the process's size, widened to 64 bit; where this kernel has no room for all
+ *	of it /proc/PID/auxv will lack AT_RSEQ_FEATURE_SIZE and AT_RSEQ_ALIGN
  * @vvar_times: offset from @vvar of the vDSO's times: { u64 seconds, nanoseconds } by CLOCK_*, up to CLOCK_TAI; 0 if
  *	there is no vDSO or the module does not know
  * @vvar_zone: the same of { s32 minutes west, s32 kind of summer time, u32 resolution in nanoseconds }

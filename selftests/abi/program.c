@@ -5,6 +5,7 @@
  *
  * crk-test: timeout=600 abi=x86_64
  */
+#include <elf.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -285,6 +286,62 @@ static void refuse(struct __test_metadata *_metadata, FIXTURE_DATA(crk) *self, i
 		TH_LOG("%s", self->c.report->log);
 }
 #define REFUSED(err, bad_op, why)	refuse(_metadata, self, err, bad_op, why)
+
+static struct crk_rec_mm *auxv_fill(struct child *c, unsigned int nr)
+{
+	struct crk_rec_mm *mm = (void *)c->plan.recs.buf;
+	unsigned int i;
+
+	for (i = 0; i < nr; i += 2) {
+		mm->auxv[i] = i + 2 < nr ? 100 + i : AT_NULL;
+		mm->auxv[i + 1] = mm->auxv[i] ? i : 0;
+	}
+	mm->nr_auxv = nr;
+	return mm;
+}
+
+/* entries that Linux has since 6.3 are left out where they make it too long, and nothing else is */
+TEST_F(crk, auxv_of_a_newer_kernel)
+{
+	unsigned long auxv[CRK_AUXV_MAX] = {};
+	struct crk_rec_mm *mm;
+	unsigned int room, i;
+	const char *text;
+	char path[64];
+	int fd;
+
+	PLAN_CODE(code_exit);
+	auxv_fill(&self->c, CRK_AUXV_MAX);
+	REFUSED(EINVAL, ~0U, "auxiliary vector of 64 words, this kernel has room for ");
+	text = strstr(self->c.report->log, "room for ");
+	ASSERT_NE(NULL, text);
+	room = atoi(text + strlen("room for "));
+	ASSERT_GE(CRK_AUXV_MAX, room + 4);
+	child_exit(&self->c);
+	memset(&self->c, 0, sizeof(self->c));
+	ASSERT_TRUE(child_init(&self->c));
+
+	PLAN_CODE(code_exit);
+	mm = auxv_fill(&self->c, room + 4);
+	mm->auxv[4] = 27;	/* AT_RSEQ_FEATURE_SIZE */
+	mm->auxv[8] = 28;	/* AT_RSEQ_ALIGN */
+	child_begin(&self->c);
+	ALL_PARKED();
+	snprintf(path, sizeof(path), "/proc/%d/auxv", self->c.pid);
+	fd = open(path, O_RDONLY);
+	EXPECT_EQ(room * sizeof(long), read(fd, auxv, sizeof(auxv)));
+	close(fd);
+	for (i = 0; i < room; i += 2) {
+		unsigned int from = i + 2 * (i >= 4) + 2 * (i >= 6);
+
+		EXPECT_EQ(i + 2 < room ? 100 + from : AT_NULL, auxv[i]);
+		EXPECT_EQ(i + 2 < room ? from : 0, auxv[i + 1]);
+	}
+	leader_state(&self->c);
+	SET();
+	GO();
+	EXPECT_EQ(42, child_status(&self->c));
+}
 
 TEST_F(crk, refuses_unknown_record)
 {
