@@ -63,7 +63,7 @@ int main(int argc, char **argv)
 	out = argc > 1 ? open(argv[1], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
 	if (out < 0)
 		return 2;
-	nr_words = (argc > 2 ? strtoul(argv[2], NULL, 0) : 1) << 17;
+	nr_words = (argc > 2 ? strtoul(argv[2], NULL, 0) : 1) * ((1 << 20) / sizeof(*memory));
 	memory = malloc(nr_words * sizeof(*memory));
 	if (!memory || pipe(queue))
 		return 2;

@@ -16,7 +16,10 @@ ok()
 not_ok()
 {
 	nr=$((nr + 1)) failed=1
-	[ ! -s log ] || sed 's/^/# /' log
+	if [ -s log ]; then
+		sed 's/^/# /' log
+		[ ! "$(tail -c1 log)" ] || echo	# what is said of the case begins a line
+	fi
 	echo "not ok $nr $*"
 }
 
