@@ -18,6 +18,11 @@ echo "1..8"
 stepper=$here/payload/stepper
 export stepper
 bits=$(file -b "$stepper" | sed 's/^ELF \([0-9]*\)-bit.*/\1/')
+case $(uname -m)-$bits in
+x86_64-32)	ia32=1 arm='' value=eax ;;
+x86_64-64)	ia32='' arm='' value=eax ;;
+*)		ia32='' arm=1 value=r0 ;;
+esac
 
 # wait_for TEXT FILE: for a minute at most
 wait_for()
@@ -29,7 +34,7 @@ wait_for()
 		sleep 0.05
 	done
 	echo "# no '$1' in $2:"
-	sed 's/^/#   /' "$2"
+	{ cat "$2"; echo; } | sed 's/^/#   /'	# a prompt has no end of line
 	return 1
 }
 
@@ -80,8 +85,19 @@ gdb_at_step()
 
 # ---- strace in the tree, its program asleep in read ----
 
+# On ARM the freeze makes its program stop where a register cannot be seen: it is refused, and both go on (arch/arm/README)
+strace_dump()
+{
+	if [ "$arm" ]; then
+		expect 1 "held by its tracer at the entry or exit of a system call, where this kernel hides a register" \
+			crkhelper dump -g strace -D img
+	else
+		dump_restore strace
+	fi
+}
+
 run strace 'exec strace -f -o trace "$stepper" >out 2>err'
-wait_for 'done 10' out && wait_for 'read(0' trace && dump_restore strace
+wait_for 'done 10' out && wait_for 'read(0' trace && strace_dump
 bad=$?
 say in xyq
 wait_for 'exited with 3' trace || bad=1
@@ -89,8 +105,8 @@ printf 'done 10\ngot x\ngot y\n' | cmp - out || bad=1
 # the calls that the freeze interrupts are not these
 [ "$(grep -c 'read(0, "[xyq]", 1) *= 1' trace)" = 3 ] || bad=1
 # a call that only programs of 32 bit make; their read() has another number, too
-[ "$bits" = 64 ] || grep -q 'set_thread_area({' trace || bad=1
-result $bad "strace goes on printing"
+[ ! "$ia32" ] || grep -q 'set_thread_area({' trace || bad=1
+result $bad "strace goes on printing${arm:+, refused}"
 stop strace
 
 # ---- gdb in the tree, its program at a breakpoint ----
@@ -99,9 +115,9 @@ gdb_at_step gdb 'break *step\nrun' 'traced by [0-9]*, held at signal' "gdb goes 
 
 dump_restore gdb
 bad=$?
-say in 'set $old = $pc\nstepi\nprintf "stepped %d\\n", $pc > $old\nfinish\nprintf "gave %d\\n", $eax\n'
+say in 'set $old = $pc\nstepi\nprintf "stepped %d\\n", $pc > $old\nfinish\nprintf "gave %d\\n", $'$value'\n'
 wait_for 'stepped 1' out && wait_for 'gave 2' out || bad=1
-say in 'delete\nset $eax = 9\ncontinue\n'
+say in 'delete\nset $'$value' = 9\ncontinue\n'
 wait_for 'done 10' out || bad=1
 say in 'q'
 wait_for 'exited with code 03' out || bad=1
@@ -130,7 +146,7 @@ wait $strace
 gdb -q -nx -batch -p "$pid" -ex 'printf "bits %d\n", 8 * sizeof($sp)' -ex backtrace >gdb.out 2>&1 </dev/null || bad=1
 grep -q "^bits $bits\$" gdb.out && grep -q '^#[0-9]* .* main ()' gdb.out || bad=1
 # where 32-bit programs sleep
-[ "$bits" = 64 ] || grep -q '^#0 .* __kernel_vsyscall ()' gdb.out || bad=1
+[ ! "$ia32" ] || grep -q '^#0 .* __kernel_vsyscall ()' gdb.out || bad=1
 [ $bad = 0 ] || sed 's/^/# /' log err trace gdb.out
 say in yq
 wait_for 'got y' out || bad=1
