@@ -102,20 +102,38 @@ is_custom()
 	[[ $1 =~ ^custom(-|$) ]] || [ -f "$CRK_TOP/arch/${2/x86_64/x86}/${1%%-*}.config" ]
 }
 
-# need_custom NAME[-VERSION] ARCH FRAGMENT: sets CUSTOM, the directory that the kernel was built in
+# find_custom NAME[-VERSION] ARCH FRAGMENT: sets CUSTOM, the directory that the kernel is or would be built in, and of what
+find_custom()
+{
+	local name=${1%%-*} arch=$CRK_TOP/arch/${2/x86_64/x86} fragment=$3
+
+	custom_version=${1#"${1%%-*}"}
+	custom_version=${custom_version#-}
+	custom_version=${custom_version:-$CUSTOM_VERSION}
+	[ ! "$fragment" ] || [ -f "$fragment" ] || die "--kconfig $fragment: no such file"
+	custom_parts=("$CRK_VM/custom.config")
+	[ ! -f "$arch/custom.config" ] || custom_parts+=("$arch/custom.config")
+	[ "$name" = custom ] || custom_parts+=("$arch/$name.config")
+	[ ! "$fragment" ] || custom_parts+=("$fragment")
+	custom_id=$custom_version-$(cat "${custom_parts[@]}" | grep -E '^(CONFIG|# CONFIG|#!)' | sha1sum | cut -c1-10)
+	CUSTOM=$CRK_CACHE/custom/$custom_id
+}
+
+# need_custom NAME[-VERSION] ARCH FRAGMENT: the same, and it is there
 need_custom()
 {
-	local name=${1%%-*} version=${1#"${1%%-*}"} arch=$CRK_TOP/arch/${2/x86_64/x86} fragment=$3 parts id
+	local custom_version custom_parts custom_id
 
-	version=${version#-}
-	version=${version:-$CUSTOM_VERSION}
 	use_arch "$2"
-	[ ! "$fragment" ] || [ -f "$fragment" ] || die "--kconfig $fragment: no such file"
-	parts=("$CRK_VM/custom.config")
-	[ ! -f "$arch/custom.config" ] || parts+=("$arch/custom.config")
-	[ "$name" = custom ] || parts+=("$arch/$name.config")
-	[ ! "$fragment" ] || parts+=("$fragment")
-	id=$(cat "${parts[@]}" | grep -E '^(CONFIG|# CONFIG|#!)' | sha1sum | cut -c1-10)
-	CUSTOM=$CRK_CACHE/custom/$version-$id
-	[ -e "$CUSTOM" ] || with_lock "custom-$version-$id" make_custom "$version" "$CUSTOM" "${parts[@]}"
+	find_custom "$@"
+	[ -e "$CUSTOM" ] || with_lock "custom-$custom_id" make_custom "$custom_version" "$CUSTOM" "${custom_parts[@]}"
+}
+
+# is_built NAME[-VERSION] ARCH: is there one already?
+is_built()
+{
+	local custom_version custom_parts custom_id CUSTOM
+
+	find_custom "$1" "$2" ''
+	[ -e "$CUSTOM" ]
 }
