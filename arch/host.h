@@ -47,6 +47,10 @@ struct crk_host_abi {
  * @info_pid: where a siginfo_t of the kernel's own ABI has the pid of who sent the signal
  * @timer_info: where such a siginfo_t of a POSIX timer has its overrun and the kernel's link to the timer, ints both
  * @clone_thread: clone3() of a thread that runs @fn(@arg) on the stack in @args; its tid or negative errno
+ * @frame_format: what this kernel's frames of signal handlers look like, as far as that depends on its configuration: a number
+ *	of the architecture's own.  NULL: on nothing
+ * @frame_convert: changes the first frame in @buf, which has a multiple of 8 bytes, from what one kernel's look like to what
+ *	another's do; where in @buf, and how many bytes in @changed; -1: there is none, or none that must be changed
  * @trampolines: name of a page of signal trampolines that comes with a vDSO, different in every boot; NULL: none
  * @vdso_kind: CRK_VDSO_* of a vDSO with this ELF header; negative: not one of this architecture's
  * @vdso_redirect: changes in @text, the code of an old vDSO, what @sym is at @from in the process, so that who calls it is
@@ -78,6 +82,8 @@ struct crk_host_ops {
 		size_t overrun, link;
 	} timer_info;
 	long (*clone_thread)(void *args, size_t size, void (*fn)(void *), void *arg);
+	uint32_t (*frame_format)(void);
+	ssize_t (*frame_convert)(uint8_t *buf, size_t len, uint32_t from, uint32_t to, size_t *changed);
 };
 
 extern const struct crk_host_ops crk_host_arm, crk_host_x86;

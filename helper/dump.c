@@ -132,6 +132,7 @@ static int phase_inventory(struct dump_run *run)
 	inv.module_features = info.out_features;
 	inv.has_module_abi = 1;
 	inv.module_abi = info.out_abi;
+	crk_frames_inventory(&inv);
 	err = crk_tracking_inventory(d, &inv);
 	return err ?: crk_inventory_write(d->dir, &inv, NULL);
 }

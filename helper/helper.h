@@ -276,6 +276,7 @@ struct crk_rproc *crk_restore_proc(struct crk_rst *r, pid_t pid);	/* NULL if not
 int crk_mem_dump_prepare(struct crk_dump *d);	/* before the freeze */
 int crk_mem_dump(struct crk_dump *d);		/* mm-PID, pagemap-PID, pages-N, shared memory, crk-vma, crk-cow; frozen */
 int crk_mem_pre_dump(struct crk_dump *d);	/* pagemap-PID, pages-N; frozen */
+void crk_frames_inventory(CrkInventoryEntry *inv);	/* frames.c: what the kernel's signal frames look like */
 int crk_mem_dump_later(struct crk_dump *d);	/* the rest of pages-N, from snapshots; thawed */
 /* tracking.c, in this order, frozen: what the inventory says of it; then writes are tracked, for the dump that follows */
 int crk_tracking_inventory(struct crk_dump *d, CrkInventoryEntry *inv);
@@ -288,6 +289,7 @@ int crk_mem_open_all(struct crk_rst *r);	/* coordinator: files to map, shared me
 int crk_mem_stage(struct crk_rst *r, struct crk_rproc *p);	/* before its children are made: pages they share with it */
 /* the last thing a process does: CRK_IOC_PROGRAM; returns only on failure */
 int crk_mem_run(struct crk_rst *r, struct crk_rproc *p);
+int crk_frames_convert(struct crk_rst *r);	/* frames.c: coordinator, when all are parked: signal frames of another kernel */
 void crk_mem_free(struct crk_rst *r);
 
 /* ---- properties of tasks (task/) ---- */

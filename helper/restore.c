@@ -161,8 +161,11 @@ static int phase_state(struct crk_rst *r)
 {
 	_cleanup_free_ char *buf = NULL;
 	size_t len = 0, i, j;
+	int err = crk_frames_convert(r);
 	char *pos;
 
+	if (err)
+		return err;
 	for (i = 0; i < r->nr_procs; i++)
 		for (j = 0; j < r->procs[i].nr_threads; j++)
 			len += r->procs[i].threads[j].recs_len;

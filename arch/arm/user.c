@@ -184,6 +184,7 @@ const struct crk_host_ops crk_host_arm = {
 	.vdso_redirect	= crk_arm_vdso_redirect,
 	.pc_get		= arm_pc_get,
 	.pc_set		= arm_pc_set,
+	.frame_convert	= crk_arm_frame_convert,
 	.info_pid	= 12,
 	.timer_info	= { .overrun = 16, .link = 24 },
 #ifdef __arm__
@@ -191,5 +192,6 @@ const struct crk_host_ops crk_host_arm = {
 	.signal_queue	= crk_arm_signal_queue,
 	.timer_create	= crk_arm_timer_create,
 	.clone_thread	= crk_arm_clone_thread,
+	.frame_format	= crk_arm_frame_format,
 #endif
 };
