@@ -20,8 +20,8 @@ static size_t auxv_word(const struct crk_rec_mm *in)
 }
 
 /*
- * Newer kernels tell programs more than there is room for in /proc/PID/auxv of older ones: what such a kernel does not tell
- * its own programs either is left out there.  The program reads the copy on its stack, which has all.
+ * Newer kernels tell programs more than there is room for in /proc/PID/auxv of older ones: what such a kernel does
+ * not tell its own programs either is left out there.  The program reads the copy on its stack, which has all.
  */
 static bool auxv_has_no_room(const struct crk_rec_mm *in, u64 type)
 {
