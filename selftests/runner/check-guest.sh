@@ -87,6 +87,14 @@ guest -- sh -c 'echo "Oops: int3: 0000 [#1] SMP NOPTI" >/dev/kmsg; echo "Code: 1
 check "a command whose guest fails by such a fault: 125" status_is 125
 check "and it is said whose fault" says err "no longer there: a fault of QEMU's"
 
+# shellcheck disable=SC2016	# for the guest's shell
+guest -- sh -c 'echo "traps: PANIC: double fault" >/dev/kmsg; echo "RIP: 0010:f+0xcc/0x310" >/dev/kmsg
+	echo "RSP: 0018:ffffc90000d27a30 EFLAGS: 00325ae2" >/dev/kmsg'
+check "flags that no CPU has are QEMU's fault, too" says err "had flags that no CPU has: a fault of QEMU's"
+guest -- sh -c 'echo "BUG: unable to handle page fault" >/dev/kmsg; echo "RIP: 0010:f+0xcc/0x310" >/dev/kmsg
+	echo "RSP: 0018:ffffc90000d27a30 EFLAGS: 00010246" >/dev/kmsg'
+check "those of a page fault are not" [ "$(grep -c "fault of QEMU" "$tmp/err")" = 0 ]
+
 guest -- sh -c 'echo "exit 0" >/dev/ttyS0; echo end >/dev/console; kill -9 $$'
 check "the console can't fake a status" status_is 137
 
