@@ -50,7 +50,7 @@ static void comm_of(int pid, char comm[32])
 		fclose(f);
 }
 
-/* the pids of a group; how many */
+/* the pids of a group; how many.  One that is being reaped has 0 there, which kill() takes for all around the caller. */
 static int members(const char *dir, int *pids, int max)
 {
 	char path[PATH_MAX];
@@ -62,7 +62,7 @@ static int members(const char *dir, int *pids, int max)
 	if (!f)
 		return 0;
 	while (nr < max && fscanf(f, "%d", &pids[nr]) == 1)
-		nr++;
+		nr += pids[nr] > 0;
 	fclose(f);
 	return nr;
 }
