@@ -163,6 +163,10 @@ const char *crk_machine_name(unsigned int machine);
 
 /* ---- images ---- */
 
+/* N of pagemap-shmem-N.img: below these it is the id of a SysV segment, which the kernel gave */
+#define CRK_SHMID_ANON		0x80000000U
+#define CRK_SHMID_MEMFD		0xc0000000U	/* its pages-N.img, too */
+
 /* @id goes into the name; 0 for images that are there once */
 int crk_img_create(struct crk_imgdir *dir, enum crk_img_type type, unsigned int id,
 		   struct crk_img **ret);

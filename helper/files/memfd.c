@@ -22,8 +22,6 @@
 #define F_SEAL_EXEC		0x0020
 #endif
 
-/* out of the way of the ids that mem/ gives to shared memory and to its pages */
-#define MEMFD_SHMID		0x40000000U
 #define COPY_BUFFER		(256UL << 10)
 
 static const char prefix[] = "/memfd:";
@@ -138,7 +136,7 @@ static int inode_dump(struct crk_dump *d, const struct crk_dfile *f, uint32_t id
 	e.uid = f->st.st_uid;
 	e.gid = f->st.st_gid;
 	e.size = f->st.st_size;
-	e.shmid = MEMFD_SHMID + id;
+	e.shmid = CRK_SHMID_MEMFD + id;
 	e.seals = seals;
 	e.inode_id = id;
 	e.has_mode = true;

@@ -45,6 +45,19 @@ static bool is_of_process(struct crk_dump *d, const struct crk_dfile *f)
 		crk_dump_owner(d, pid) == pid;
 }
 
+/* what is there only while the process has the descriptor or mapping that is its name */
+static bool is_fleeting(const char *link)
+{
+	int at = 0, name = 0;
+	char dir[16];
+
+	sscanf(link, "/proc/%*d/task/%*d/%n", &at);
+	if (!at)
+		sscanf(link, "/proc/%*d/%n", &at);
+	return sscanf(link + at, "%15[^/]/%n", dir, &name) == 1 && name &&
+		(!strcmp(dir, "fd") || !strcmp(dir, "fdinfo") || !strcmp(dir, "map_files"));
+}
+
 static bool at_its_path(const struct crk_dfile *f)
 {
 	struct stat st;
@@ -88,8 +101,13 @@ int crk_reg_fill(struct crk_dump *d, const struct crk_dfile *f, uint32_t id, Reg
 	if (!e->name || !e->fown)
 		return -ENOMEM;
 	*ret = e;
-	if (is_of_process(d, f))
-		return 0;
+	if (is_of_process(d, f)) {
+		if (!is_fleeting(f->link))
+			return 0;
+		crk_dfile_refuse(f, "files that tell of one descriptor or mapping are not supported");
+		crk_hint("programs have them open for a moment: try again");
+		return -EOPNOTSUPP;
+	}
 	if (at_its_path(f)) {
 		e->has_size = S_ISREG(f->st.st_mode);
 		e->size = e->has_size ? f->st.st_size : 0;

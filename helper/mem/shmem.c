@@ -161,8 +161,7 @@ int crk_shmem_dump(struct crk_dump *d, struct crk_dproc *p, const struct crk_vma
 		return crk_oom();
 	s->inode_id = v->inode_id;
 	s->sysv = sysv;
-	/* ids of segments and of nameless objects must not meet: both name pagemap-shmem images */
-	s->id = sysv ? v->ino : 0x40000000 + m->next_shm_id++;
+	s->id = sysv ? v->ino : CRK_SHMID_ANON + m->next_shm_id++;
 	*id_ret = s->id;
 	err = sysv ? dump_sysv(d, v) : 0;
 	return err ?: dump_object(d, s->id, fd, v->flags & CRK_VMA_HUGETLB);

@@ -94,6 +94,28 @@ ROUNDTRIP(mapped_only)
 	MUST_EQ(mem[7], 'm');
 }
 
+/* nameless objects of all kinds at once: each has its own images */
+ROUNDTRIP(beside_shared_memory)
+{
+	char *shared[3], *mapped[3];
+	int i, fd;
+
+	for (i = 0; i < 3; i++) {
+		shared[i] = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		fd = memfd_create("x", 0);
+		MUST(!ftruncate(fd, 4096));
+		mapped[i] = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		MUST(shared[i] != MAP_FAILED && mapped[i] != MAP_FAILED);
+		*shared[i] = 'a' + i;
+		*mapped[i] = 'm' + i;
+	}
+	checkpoint_here();
+	for (i = 0; i < 3; i++) {
+		MUST_EQ(*shared[i], 'a' + i);
+		MUST_EQ(*mapped[i], 'm' + i);
+	}
+}
+
 ROUNDTRIP(shared_with_a_child)
 {
 	int fd = memfd_create("x", 0);

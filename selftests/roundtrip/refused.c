@@ -50,6 +50,19 @@ REFUSED(namespace_file, "namespace files are not supported")
 	checkpoint_here();
 }
 
+/* is not there when its process is made again: a restore would fail for it */
+REFUSED(fdinfo, "files that tell of one descriptor or mapping are not supported")
+{
+	MUST(open("/proc/self/fdinfo/0", O_RDONLY) >= 0);
+	checkpoint_here();
+}
+
+REFUSED(fdinfo_of_thread, "files that tell of one descriptor or mapping are not supported")
+{
+	MUST(open("/proc/thread-self/fdinfo/0", O_RDONLY) >= 0);
+	checkpoint_here();
+}
+
 /* is no deleted file, though it looks like one */
 REFUSED(message_queue_unlinked, "POSIX message queues are not supported")
 {
