@@ -93,7 +93,8 @@ make_custom()
 	done
 	say "building Linux $version with ${*:2}, once; takes minutes"
 	quietly "build of Linux $version" nice -n 5 "${make[@]}" -j"$(nproc)" "${VM_IMAGE##*/}" modules || return
-	mv "$tmp" "$dir"
+	# since 6.13 it names the directory
+	sed -i "s#$tmp\$#$dir#" "$tmp/Makefile" && mv "$tmp" "$dir"
 }
 
 # is_custom NAME[-VERSION] ARCH: is it one of these?
