@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * CRK_OP_FILL: reads a range of an open file, or what comes out of a pipe, into memory of the restored process, whatever
- * its protection.  Knows no image format.
+ * CRK_OP_FILL: reads a range of an open file, or what comes out of a pipe, into memory of the restored process,
+ * whatever its protection.  Knows no image format.
  */
 #include <linux/delay.h>
 #include <linux/file.h>
@@ -33,7 +33,8 @@ int crk_fill_check(struct crk_prog *prog, struct crk_step *step)
 		return crk_step_err(prog, step, -EBADF, "no file");
 	if (is_pipe(step->file)) {
 		if (!(step->file->f_mode & FMODE_READ) || step->file->f_flags & O_NONBLOCK)
-			return crk_step_err(prog, step, -EINVAL, "fd %d is not the end of a pipe that a read waits at", op->fd);
+			return crk_step_err(prog, step, -EINVAL, "fd %d is not the end of a pipe that a read waits at",
+					    op->fd);
 		if (op->off)
 			return crk_step_err(prog, step, -EINVAL, "fd %d is a pipe, and has no offsets", op->fd);
 		return 0;

@@ -23,7 +23,7 @@ damaged()
 flip() { printf 'crk' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
 echo "TAP version 13"
-echo "1..8"
+echo "1..9"
 
 changes_start
 order w 700
@@ -82,4 +82,29 @@ changes_start && order w 2000 && mkdir small && mount -t tmpfs -o size="$(($(wc 
 umount small
 changes_stop
 result $ret "a full disk: nothing is left, and the processes run"
+
+# 96 MiB mapped and read, half of them never touched besides: what is in the images is the rest of it
+ret=1
+head -c 32M /dev/urandom >file && cat >reader.py <<-'END'
+	import mmap, os, time
+	size = 32 << 20
+	zeros = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+	untouched = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+	fd = os.open('file', os.O_RDONLY)
+	file = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE)
+	read = lambda m: [m[i] for i in range(0, size, 4096)]
+	first = read(zeros), read(file)
+	open('read', 'w').close()
+	while not os.path.exists('go'):
+	    time.sleep(0.02)
+	open('same' if (read(zeros), read(file)) == first and not any(read(untouched)) else 'other', 'w').close()
+END
+setsid crkhelper run -g $group -- python3 reader.py >/dev/null 2>&1 </dev/null &
+until [ -e read ]; do sleep 0.02; done
+if crk dump p && [ "$(json pages_bytes)" -lt 16000000 ] && [ "$(json pages_bytes_stored)" = "$(json pages_bytes)" ]; then
+	wait
+	crkhelper restore -D p -g $group -d >log 2>&1 </dev/null && touch go && job_gone $group && [ -e same ] && ret=0
+fi
+changes_stop
+result $ret "zeros, untouched memory and a file's own pages take no room"
 exit "$failed"
