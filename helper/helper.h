@@ -294,10 +294,11 @@ int crk_mem_run(struct crk_rst *r, struct crk_rproc *p);
 int crk_frames_convert(struct crk_rst *r);	/* frames.c: coordinator, when all are parked: signal frames of another kernel */
 void crk_mem_free(struct crk_rst *r);
 /*
- * feed.c: coordinator, from when the tree stands (it makes no processes meanwhile) until all are parked; _stop() gives what
- * went wrong, said
+ * feed.c: coordinator, from when the tree stands (it makes no processes meanwhile) until all are parked; _check() and _stop()
+ * give what went wrong, said
  */
 int crk_feeders_start(struct crk_rst *r);
+int crk_feeders_check(struct crk_rst *r);
 int crk_feeders_stop(struct crk_rst *r);
 
 /* ---- properties of tasks (task/) ---- */

@@ -48,7 +48,7 @@
 #define CRK_IMG_FORMAT		1	/* raised when an older crkhelper would restore something wrong */
 #define CRK_IMG_FORMAT_PACKED	2	/* of those with compressed pages, which need a crkhelper that knows these */
 #define CRK_IMG_VERSION		2	/* inventory_entry.img_version */
-#define CRK_IMG_CHUNK		(1UL << 20)	/* bytes that one checksum is of */
+#define CRK_IMG_CHUNK		(1ULL << 20)	/* bytes that one checksum is of; files may be large where a long is not */
 
 /* vma_entry.status */
 #define VMA_AREA_REGULAR	(1U << 0)	/* its private pages are in the images */

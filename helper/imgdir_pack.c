@@ -105,7 +105,7 @@ static void file_close(struct packed *f)
 static int chunk_pack(struct pack_work *w, const struct packed *f, size_t i, struct crk_packer *p, size_t *len_ret)
 {
 	const struct crk_imgfile *from = &w->dir->files[f->from];
-	uint64_t off = i * CRK_PACK_CHUNK;
+	uint64_t off = (uint64_t)i * CRK_PACK_CHUNK;
 	size_t len = min(from->size - off, (uint64_t)CRK_PACK_CHUNK), room = crk_pack_bound(w->how, len);
 	unsigned char *buf = crk_packer_buffer(p, room + CRK_PACK_CHUNK);
 	int err;
@@ -122,7 +122,7 @@ static int chunk_pack(struct pack_work *w, const struct packed *f, size_t i, str
 /* it is this thread's turn with the file; what can't be given back now goes with the file */
 static int chunk_write(struct pack_work *w, struct packed *f, size_t i, const void *frame, size_t len)
 {
-	uint64_t done = (i + 1) * CRK_PACK_CHUNK;
+	uint64_t done = (i + 1ULL) * CRK_PACK_CHUNK;
 	int err = pwrite_all(f->fd_to, frame, len, f->len);
 
 	if (err)
@@ -143,9 +143,10 @@ static int pack_item(void *arg, size_t item)
 
 	pthread_mutex_lock(&w->lock);
 	err = err ?: file_open(w, f);
-	pthread_mutex_unlock(&w->lock);
 	if (!err && *w->stop)
-		err = crk_fail(-ECANCELED, "interrupted");
+		err = w->failed ? -ECANCELED : crk_fail(-ECANCELED, "interrupted");
+	w->failed |= err;
+	pthread_mutex_unlock(&w->lock);
 	err = err ?: chunk_pack(w, f, i, p, &len);
 
 	pthread_mutex_lock(&w->lock);

@@ -139,7 +139,7 @@ size_t crk_pages_chunk_size(const struct crk_pages *p)
 
 static size_t chunk_len(const struct crk_pages *p, size_t i)
 {
-	return min(p->size - i * p->chunk_size, (uint64_t)p->chunk_size);
+	return min(p->size - (uint64_t)i * p->chunk_size, (uint64_t)p->chunk_size);
 }
 
 static int read_failed(const struct crk_pages *p, int err)

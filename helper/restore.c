@@ -152,7 +152,7 @@ static int wait_parked(struct crk_rst *r)
 		if (ret != -ETIMEDOUT && ret != -EINTR)
 			return ret;
 		crk_sync_parked(r, out.out_nr_parked);
-		ret = crk_sync_check(r);
+		ret = crk_feeders_check(r) ?: crk_sync_check(r);
 		if (ret)
 			return ret;
 	}

@@ -332,10 +332,16 @@ static void *feeder_main(void *arg)
 
 int crk_feed_open(struct crk_rst *r)
 {
+	struct crk_info info = {};
 	int fds[2], err, err2;
 
 	if (r->mem->feed_to >= 0)
 		return 0;
+	err = crk_dev_info(r->dev, &info);
+	if (err)
+		return err;
+	if (!(info.out_features & CRK_FEAT_FILL_PIPE))
+		return crk_fail(-EOPNOTSUPP, "the images are compressed, which this crk.ko is too old for");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
 		return crk_err(-errno, "cannot make a socket");
 	err = high_fd(r, fds[0], &r->mem->feed_from);
@@ -382,6 +388,11 @@ int crk_feeders_start(struct crk_rst *r)
 	pthread_mutex_init(&s->lock, NULL);
 	r->mem->feeders = s;
 	return feeders_begin(s);
+}
+
+int crk_feeders_check(struct crk_rst *r)
+{
+	return r->mem->feeders ? __atomic_load_n(&r->mem->feeders->err, __ATOMIC_SEQ_CST) : 0;
 }
 
 int crk_feeders_stop(struct crk_rst *r)
