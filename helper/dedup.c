@@ -114,6 +114,18 @@ static void report(const struct crk_opts *opts, unsigned int nr, uint64_t freed,
 		       left / 1048576.0);
 }
 
+/* pages can't be taken out of what is compressed together */
+static int refuse_packed(struct crk_imgdir *dir)
+{
+	uint64_t before, after;
+
+	for (dir = crk_imgdir_parent(dir); dir; dir = crk_imgdir_parent(dir))
+		if (crk_imgdir_packed(dir, &before, &after))
+			return crk_fail(-EOPNOTSUPP, "the pages of '%s' are compressed: none of them can be given up",
+					crk_imgdir_path(dir));
+	return 0;
+}
+
 static int dedup(struct dedup *d, const struct crk_opts *opts)
 {
 	uint64_t freed = 0, left = 0;
@@ -124,6 +136,7 @@ static int dedup(struct dedup *d, const struct crk_opts *opts)
 
 	err = crk_imgdir_open(opts->images_dir, CRK_VERIFY_RESTORE, &d->dir);
 	err = err ?: crk_imgdir_open_parents(d->dir, CRK_VERIFY_RESTORE);
+	err = err ?: refuse_packed(d->dir);
 	err = err ?: crk_imgdir_verify_pages(d->dir);
 	err = err ?: crk_imgdir_refuse_dead(d->dir);
 	err = err ?: look(d);

@@ -124,6 +124,8 @@ static int phase_inventory(struct dump_run *run)
 	for (i = 0; i < d->nr_procs; i++)
 		if (!d->procs[i].parent)
 			roots[inv.n_roots++] = d->procs[i].pid;
+	if (d->opts->compress)
+		inv.format = CRK_IMG_FORMAT_PACKED;
 	inv.roots = roots;
 	inv.cgroup = run->cgroup;
 	inv.has_nr_tasks = 1;
@@ -166,6 +168,15 @@ static int phase_pages(struct dump_run *run)
 {
 	crk_progress("memory", 0);
 	return crk_mem_dump_later(&run->d);
+}
+
+static int phase_compress(struct dump_run *run)
+{
+	struct crk_dump *d = &run->d;
+
+	if (!d->opts->compress)
+		return 0;
+	return crk_imgdir_pack(d->dir, d->opts->compress, &crk_dump_interrupted, &d->pack_before, &d->pack_after);
 }
 
 static int phase_commit(struct dump_run *run)
@@ -244,6 +255,7 @@ static const struct phase {
 	{ "tracking",	phase_tracking,	true },		/* from here on a failure costs: the next dump saves all */
 	{ "thaw",	phase_thaw,	true },
 	{ "pages",	phase_pages,	true },		/* from snapshots: what there are of them was made while frozen */
+	{ "compress",	phase_compress,	true },		/* when those run that are to go on */
 	{ "commit",	phase_commit,	true },		/* before the end: the images must be complete */
 	{ "end",	phase_end,	true },
 };
@@ -284,13 +296,17 @@ static void report(const struct dump_run *run, double seconds)
 	double frozen = d->frozen_ns / 1e9;
 	unsigned long long page = sysconf(_SC_PAGESIZE), bytes = d->pages_written * page;
 	unsigned long long bytes_frozen = (d->pages_written - d->pages_later) * page, in_parent = d->pages_in_parent * page;
+	unsigned long long stored = d->opts->compress ? d->pack_after : bytes;
 
 	if (d->opts->json)
-		printf("{ \"processes\": %zu, \"threads\": %zu, \"pages_bytes\": %llu, \"pages_bytes_frozen\": %llu, \"pages_bytes_parent\": %llu, \"snapshots\": %zu, \"seconds\": %.6f, \"frozen_seconds\": %.6f, \"thaws_held_off\": %u }\n",
-		       d->nr_procs, d->nr_tasks, bytes, bytes_frozen, in_parent, d->nr_snapshots, seconds, frozen, run->nr_thaws);
+		printf("{ \"processes\": %zu, \"threads\": %zu, \"pages_bytes\": %llu, \"pages_bytes_stored\": %llu, \"pages_bytes_frozen\": %llu, \"pages_bytes_parent\": %llu, \"snapshots\": %zu, \"seconds\": %.6f, \"frozen_seconds\": %.6f, \"thaws_held_off\": %u }\n",
+		       d->nr_procs, d->nr_tasks, bytes, stored, bytes_frozen, in_parent, d->nr_snapshots, seconds, frozen, run->nr_thaws);
 	else if (isatty(STDOUT_FILENO) || d->opts->verbose)
 		printf("%zu processes, %zu threads, %.1f MiB in %.3f s, frozen for %.3f s while %.1f MiB were copied\n",
 		       d->nr_procs, d->nr_tasks, bytes / 1048576.0, seconds, frozen, bytes_frozen / 1048576.0);
+	if (!d->opts->json && d->opts->compress && (isatty(STDOUT_FILENO) || d->opts->verbose))
+		printf("%.1f MiB of pages take %.1f MiB (%s)\n", d->pack_before / 1048576.0, d->pack_after / 1048576.0,
+		       crk_pack_names[d->opts->compress]);
 	if (!d->opts->json && in_parent && (isatty(STDOUT_FILENO) || d->opts->verbose))
 		printf("%.1f MiB did not change and are left to the parent checkpoint\n", in_parent / 1048576.0);
 	if (run->nr_thaws)

@@ -41,6 +41,7 @@ struct crk_opts {
 	bool pre_dump;			/* the subcommand: pages only; leave_running and track_mem come with it */
 	bool track_mem;
 	const char *prev_images;	/* --prev-images-dir, as seen from images_dir */
+	enum crk_pack_algorithm compress;
 	enum crk_snapshots { CRK_SNAPSHOTS_AUTO, CRK_SNAPSHOTS_ALWAYS, CRK_SNAPSHOTS_NEVER } snapshots;
 	bool refuse_traced;
 	bool restore_times;
@@ -116,6 +117,7 @@ struct crk_dump {
 	uint64_t frozen_ns;		/* length of the freeze */
 	uint64_t pages_written;
 	uint64_t pages_in_parent;	/* not written: the parent checkpoint has them */
+	uint64_t pack_before, pack_after;	/* bytes of pages images that were compressed, and what they take */
 	uint64_t pages_later;		/* of those written, by snapshots: when the cgroup ran again */
 	size_t nr_snapshots;
 	bool no_snapshots;		/* one was lost: this is the second try */
@@ -291,6 +293,13 @@ int crk_mem_stage(struct crk_rst *r, struct crk_rproc *p);	/* before its childre
 int crk_mem_run(struct crk_rst *r, struct crk_rproc *p);
 int crk_frames_convert(struct crk_rst *r);	/* frames.c: coordinator, when all are parked: signal frames of another kernel */
 void crk_mem_free(struct crk_rst *r);
+/*
+ * feed.c: coordinator, from when the tree stands (it makes no processes meanwhile) until all are parked; _check() and _stop()
+ * give what went wrong, said
+ */
+int crk_feeders_start(struct crk_rst *r);
+int crk_feeders_check(struct crk_rst *r);
+int crk_feeders_stop(struct crk_rst *r);
 
 /* ---- properties of tasks (task/) ---- */
 

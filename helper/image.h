@@ -10,6 +10,7 @@
 #ifndef _CRK_IMAGE_H
 #define _CRK_IMAGE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@
 #include "crk-cow.pb-c.h"
 #include "crk-files.pb-c.h"
 #include "crk-inventory.pb-c.h"
+#include "crk-packed.pb-c.h"
 #include "crk-task.pb-c.h"
 #include "crk-vdso.pb-c.h"
 #include "crk-vma.pb-c.h"
@@ -34,6 +36,7 @@
 #include "ipc-shm.pb-c.h"
 #include "memfd.pb-c.h"
 #include "mm.pb-c.h"
+#include "pack.h"
 #include "pagemap.pb-c.h"
 #include "pipe-data.pb-c.h"
 #include "pstree.pb-c.h"
@@ -43,8 +46,9 @@
 #include "tty.pb-c.h"
 
 #define CRK_IMG_FORMAT		1	/* raised when an older crkhelper would restore something wrong */
+#define CRK_IMG_FORMAT_PACKED	2	/* of those with compressed pages, which need a crkhelper that knows these */
 #define CRK_IMG_VERSION		2	/* inventory_entry.img_version */
-#define CRK_IMG_CHUNK		(1UL << 20)	/* bytes that one checksum is of */
+#define CRK_IMG_CHUNK		(1ULL << 20)	/* bytes that one checksum is of; files may be large where a long is not */
 
 /* vma_entry.status */
 #define VMA_AREA_REGULAR	(1U << 0)	/* its private pages are in the images */
@@ -149,8 +153,36 @@ int crk_imgdir_raise_fd(struct crk_imgdir *dir, int min);
 const CrkInventoryEntry *crk_imgdir_inventory(struct crk_imgdir *dir);
 /* bytes of all files of a complete or opened checkpoint */
 uint64_t crk_imgdir_size(struct crk_imgdir *dir);
-/* checks the contents of all pages-ID.img, those of opened parents included; -EBADMSG damaged */
+/*
+ * Checks the contents of all pages-ID.img, or of all that are compressed, those of opened parents included; -EBADMSG
+ * damaged.  Compressed ones are few bytes, and nobody decompresses what has not been checked.
+ */
 int crk_imgdir_verify_pages(struct crk_imgdir *dir);
+int crk_imgdir_verify_packed(struct crk_imgdir *dir);
+/* compressed pages images of a directory open for reading: CRK_PACK_NONE if there are none; bytes of their contents */
+enum crk_pack_algorithm crk_imgdir_packed(struct crk_imgdir *dir, uint64_t *before_ret, uint64_t *after_ret);
+
+/*
+ * imgdir_pack.c: replaces all pages images by compressed ones, before the commit; what they had and have, in bytes.
+ * -ECANCELED, and said, when *@stop becomes true.
+ */
+int crk_imgdir_pack(struct crk_imgdir *dir, enum crk_pack_algorithm how, const volatile sig_atomic_t *stop,
+		    uint64_t *before_ret, uint64_t *after_ret);
+
+/* ---- imgdir_pages.c: pages images for reading, compressed or not ---- */
+
+struct crk_pages;
+
+/* -ENOENT, silently, if the checkpoint has none with this @id; its descriptor is @min_fd or above */
+int crk_pages_open(struct crk_imgdir *dir, uint32_t id, int min_fd, struct crk_pages **ret);
+void crk_pages_close(struct crk_pages *p);	/* NULL is fine */
+/* by one thread at a time */
+int crk_pages_read(struct crk_pages *p, void *buf, size_t len, uint64_t off);
+/* a descriptor of the file if its contents can be read there as they are; -1: it is compressed */
+int crk_pages_fd(const struct crk_pages *p);
+/* compressed: chunk @i, of that many bytes but for the last one; by any thread, each with a @packer of its own */
+size_t crk_pages_chunk_size(const struct crk_pages *p);
+int crk_pages_chunk(const struct crk_pages *p, struct crk_packer *packer, size_t i, void *to, size_t *len_ret);
 
 /*
  * Writes crk-inventory.img and inventory.img.  The caller fills in of @e what it knows (cgroup, roots, nr_tasks,

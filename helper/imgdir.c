@@ -95,7 +95,8 @@ static int check_empty(struct crk_imgdir *dir, const char *path)
 		empty = false;
 		if (!strcmp(de->d_name, INVENTORY_IMG))
 			complete = true;
-		if (!has_suffix(de->d_name, ".img") && strcmp(de->d_name, INVENTORY_PART) && strcmp(de->d_name, PARENT_LINK))
+		if (!has_suffix(de->d_name, ".img") && !has_suffix(de->d_name, ".img.zst") &&
+		    !has_suffix(de->d_name, ".img.lz4") && strcmp(de->d_name, INVENTORY_PART) && strcmp(de->d_name, PARENT_LINK))
 			foreign = true;
 	}
 	if (empty)

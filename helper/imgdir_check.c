@@ -13,9 +13,17 @@
 
 #define CACHE_MAX	(64UL << 20)	/* of contents kept from the check to the use */
 
+/* compressed ones too */
 static bool is_pages(const struct crk_imgfile *file)
 {
 	return !strncmp(file->name, "pages-", 6);
+}
+
+static bool is_packed(const struct crk_imgfile *file)
+{
+	const char *dot = strrchr(file->name, '.');
+
+	return is_pages(file) && dot && strcmp(dot, ".img");
 }
 
 static int open_failed(struct crk_pieces *pieces, const struct crk_imgfile *file, int err)
@@ -173,9 +181,9 @@ static int check_inventory(struct crk_imgdir *dir, bool this_machine)
 		return crk_imgdir_damaged(dir, CHECKSUM_IMG, "it does not list crk-inventory.img");
 	if (err)
 		return err;
-	if (dir->inventory->format != CRK_IMG_FORMAT)
-		return crk_fail(-EPROTO, "'%s' has image format %u, this crkhelper knows %u (it was made by crkhelper %s)",
-				dir->path, dir->inventory->format, CRK_IMG_FORMAT,
+	if (dir->inventory->format != CRK_IMG_FORMAT && dir->inventory->format != CRK_IMG_FORMAT_PACKED)
+		return crk_fail(-EPROTO, "'%s' has image format %u, this crkhelper knows up to %u (it was made by crkhelper %s)",
+				dir->path, dir->inventory->format, CRK_IMG_FORMAT_PACKED,
 				dir->inventory->crk_version);
 	if (this_machine && dir->inventory->machine != crk_machine())
 		return crk_fail(-ENOEXEC, "'%s' is of another machine: %s, and this one is %s",
@@ -229,7 +237,7 @@ int crk_imgdir_open(const char *path, enum crk_img_verify verify, struct crk_img
 	return crk_imgdir_open_as(path, verify, false, ret);
 }
 
-static int verify_pages(struct crk_imgdir *dir)
+static int verify_pages(struct crk_imgdir *dir, bool packed)
 {
 	struct crk_pieces pieces = { .dir = dir, .pages_too = true, .said = ATOMIC_FLAG_INIT };
 	size_t i, chunk;
@@ -238,7 +246,7 @@ static int verify_pages(struct crk_imgdir *dir)
 	for (i = 0; i < dir->nr_files && !err; i++) {
 		const struct crk_imgfile *file = &dir->files[i];
 
-		if (!is_pages(file))
+		if (!is_pages(file) || is_packed(file) != packed)
 			continue;
 		for (chunk = 0; chunk < file->nr_chunks && !err; chunk++)
 			err = crk_pieces_add(&pieces, i, chunk);
@@ -252,6 +260,15 @@ int crk_imgdir_verify_pages(struct crk_imgdir *dir)
 	int err = 0;
 
 	for (; dir && !err; dir = dir->parent)
-		err = verify_pages(dir);
+		err = verify_pages(dir, false);
+	return err;
+}
+
+int crk_imgdir_verify_packed(struct crk_imgdir *dir)
+{
+	int err = 0;
+
+	for (; dir && !err; dir = dir->parent)
+		err = verify_pages(dir, true);
 	return err;
 }

@@ -124,7 +124,7 @@ int crk_inventory_write(struct crk_imgdir *dir, CrkInventoryEntry *e, TaskKobjId
 
 	if (uname(&uts))
 		return crk_err(-errno, "cannot tell the kernel's name");
-	full.format = CRK_IMG_FORMAT;
+	full.format = e->format ?: CRK_IMG_FORMAT;
 	full.crk_version = CRK_VERSION;
 	full.abi = CRK_ABI;
 	full.machine = crk_machine();

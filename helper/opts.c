@@ -19,7 +19,7 @@
 
 #define DEFAULT_TIMEOUT_MS	10000
 
-enum kind { OPT_FLAG, OPT_STRING, OPT_PID, OPT_SECONDS, OPT_SIZE, OPT_NUMBER, OPT_INHERIT, OPT_FAULT, OPT_SNAPSHOTS, OPT_VERBOSE, OPT_HELP,
+enum kind { OPT_FLAG, OPT_STRING, OPT_PID, OPT_SECONDS, OPT_SIZE, OPT_NUMBER, OPT_INHERIT, OPT_FAULT, OPT_SNAPSHOTS, OPT_COMPRESS, OPT_VERBOSE, OPT_HELP,
 	    OPT_NOTHING, OPT_REFUSED };
 
 struct option_row {
@@ -49,6 +49,8 @@ static const struct option_row rows[] = {
 	  "leave the cgroup frozen" },
 	{ "snapshot", 0, OPT_SNAPSHOTS, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(snapshots), "WHEN",
 	  "with -R: let them go on before their memory is written: auto (default), always, never" },
+	{ "compress", 0, OPT_COMPRESS, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(compress), "HOW",
+	  "compress memory in the images: none (default), lz4 (faster), zstd (smaller)" },
 	{ "track-mem", 0, OPT_FLAG, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(track_mem), NULL,
 	  "track writes to memory from this dump on, for one with --prev-images-dir" },
 	{ "prev-images-dir", 0, OPT_STRING, CRK_CMD_PRE_DUMP | CRK_CMD_DUMP, TO(prev_images), "DIR",
@@ -208,6 +210,20 @@ static int parse_snapshots(struct crk_opts *opts, const char *text)
 	return -EINVAL;
 }
 
+static int parse_compress(struct crk_opts *opts, const char *text)
+{
+	size_t i;
+
+	for (i = 0; i < CRK_NR_PACK_ALGORITHMS; i++) {
+		if (!strcmp(text, crk_pack_names[i])) {
+			opts->compress = i;
+			return 0;
+		}
+	}
+	fprintf(stderr, "crkhelper: --compress %s: expected none, lz4 or zstd\n", text);
+	return -EINVAL;
+}
+
 static int option_apply(const struct crk_command *cmd, const struct option_row *o, struct crk_opts *opts, char *arg)
 {
 	char *member = (char *)opts + o->offset;
@@ -249,6 +265,9 @@ static int option_apply(const struct crk_command *cmd, const struct option_row *
 		break;
 	case OPT_SNAPSHOTS:
 		ret = parse_snapshots(opts, arg);
+		break;
+	case OPT_COMPRESS:
+		ret = parse_compress(opts, arg);
 		break;
 	case OPT_VERBOSE:
 		opts->verbose++;

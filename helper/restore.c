@@ -38,7 +38,8 @@ static int phase_images(struct crk_rst *r)
 		return crk_fail(-EINVAL, "'%s' is a pre-dump, which has pages only: restore a dump that was made with --prev-images-dir on top of it",
 				r->opts->images_dir);
 	ret = crk_imgdir_refuse_dead(r->dir);
-	return ret ?: crk_imgdir_open_parents(r->dir, verify);
+	ret = ret ?: crk_imgdir_open_parents(r->dir, verify);
+	return ret ?: crk_imgdir_verify_packed(r->dir);
 }
 
 static int phase_device(struct crk_rst *r)
@@ -136,7 +137,7 @@ static int phase_tree(struct crk_rst *r)
 	return ret ?: crk_tree_create(r);
 }
 
-static int phase_wait(struct crk_rst *r)
+static int wait_parked(struct crk_rst *r)
 {
 	struct crk_wait out;
 	int ret;
@@ -151,10 +152,20 @@ static int phase_wait(struct crk_rst *r)
 		if (ret != -ETIMEDOUT && ret != -EINTR)
 			return ret;
 		crk_sync_parked(r, out.out_nr_parked);
-		ret = crk_sync_check(r);
+		ret = crk_feeders_check(r) ?: crk_sync_check(r);
 		if (ret)
 			return ret;
 	}
+}
+
+static int phase_wait(struct crk_rst *r)
+{
+	int ret = crk_feeders_start(r), err;
+
+	ret = ret ?: wait_parked(r);
+	err = crk_feeders_stop(r);
+	r->said_why |= err;
+	return ret ?: err;
 }
 
 static int phase_state(struct crk_rst *r)

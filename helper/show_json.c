@@ -155,6 +155,8 @@ static void json_proc(struct json *j, const struct crk_show *s, const struct crk
 void crk_show_json(const struct crk_show *s, FILE *to)
 {
 	struct json j = { .to = to };
+	enum crk_pack_algorithm how;
+	uint64_t before, after;
 	size_t i;
 
 	json_object(&j, NULL);
@@ -164,6 +166,12 @@ void crk_show_json(const struct crk_show *s, FILE *to)
 	json_message(&j, "inventory", &s->inv->base);
 	if (crk_imgdir_dead(s->dir))
 		json_uint(&j, "given_up_bytes", crk_imgdir_dead(s->dir));
+	how = crk_imgdir_packed(s->dir, &before, &after);
+	if (how) {
+		json_string(&j, "compression", crk_pack_names[how]);
+		json_uint(&j, "pages_bytes", before);
+		json_uint(&j, "pages_bytes_stored", after);
+	}
 	if (s->inv->parent) {
 		json_uint(&j, "parents", s->nr_parents);
 		json_bool(&j, "parents_usable", s->parents_usable);

@@ -208,7 +208,9 @@ static const char *human_parents(unsigned int nr)
 static void text_head(const struct crk_show *s, FILE *to)
 {
 	const CrkInventoryEntry *inv = s->inv;
+	enum crk_pack_algorithm how;
 	char size[16], when[64];
+	uint64_t before, after;
 
 	time_text(inv->dump_time_ns, when, sizeof(when), "%Y-%m-%d %H:%M:%S");
 	fprintf(to, "checkpoint  %s, %s\n", crk_imgdir_path(s->dir), human(crk_imgdir_size(s->dir), size));
@@ -218,6 +220,11 @@ static void text_head(const struct crk_show *s, FILE *to)
 		fprintf(to, "cgroup      %s\n", inv->cgroup);
 	if (crk_imgdir_dead(s->dir))
 		fprintf(to, "given up    %s of pages, for a checkpoint on top of it\n", human(crk_imgdir_dead(s->dir), size));
+	how = crk_imgdir_packed(s->dir, &before, &after);
+	if (how)
+		fprintf(to, "compressed  %s of pages (%s)", human(before, size), crk_pack_names[how]);
+	if (how)
+		fprintf(to, ", which take %s\n", human(after, size));
 	if (inv->parent)
 		fprintf(to, "parent      %s, %s\n", printable(inv->parent),
 			s->parents_usable ? human_parents(s->nr_parents) : "which can't be used");

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * CRK_OP_FILL: reads a range of an open file into memory of the restored process, whatever its protection.  Knows no
- * image format.
+ * CRK_OP_FILL: reads a range of an open file, or what comes out of a pipe, into memory of the restored process,
+ * whatever its protection.  Knows no image format.
  */
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/kthread.h>
@@ -18,6 +19,11 @@
 #define PARTS_MAX	8
 #define PART_STEP	((size_t)SZ_16M)	/* between looks at whether it is still wanted */
 
+static bool is_pipe(const struct file *file)
+{
+	return S_ISFIFO(file_inode(file)->i_mode);
+}
+
 int crk_fill_check(struct crk_prog *prog, struct crk_step *step)
 {
 	const struct crk_op *op = &step->op;
@@ -25,6 +31,14 @@ int crk_fill_check(struct crk_prog *prog, struct crk_step *step)
 
 	if (!step->file)
 		return crk_step_err(prog, step, -EBADF, "no file");
+	if (is_pipe(step->file)) {
+		if (!(step->file->f_mode & FMODE_READ) || step->file->f_flags & O_NONBLOCK)
+			return crk_step_err(prog, step, -EINVAL, "fd %d is not the end of a pipe that a read waits at",
+					    op->fd);
+		if (op->off)
+			return crk_step_err(prog, step, -EINVAL, "fd %d is a pipe, and has no offsets", op->fd);
+		return 0;
+	}
 	if (!S_ISREG(file_inode(step->file)->i_mode) || !(step->file->f_mode & FMODE_READ))
 		return crk_step_err(prog, step, -EINVAL, "fd %d is not a regular file open for reading", op->fd);
 	if (check_add_overflow(op->off, op->len, &end) || end > i_size_read(file_inode(step->file)))
@@ -59,6 +73,18 @@ static ssize_t read_bounced(struct file *file, loff_t *pos, unsigned long addr, 
 	if (access_process_vm(current, addr, buf, ret, FOLL_FORCE | FOLL_WRITE) != ret)
 		return -EFAULT;
 	return ret;
+}
+
+/*
+ * What wakes a reader of a pipe and does not end it (a stop, work for the way back to user mode) must wait until the
+ * program is through: with nothing to read, a read fails as long as that is pending.
+ */
+static bool read_again(const struct file *file, ssize_t ret)
+{
+	if (ret != -ERESTARTSYS || !is_pipe(file) || fatal_signal_pending(current))
+		return false;
+	usleep_range(1000, 2000);
+	return true;
 }
 
 /* how much of [@addr, @addr + @len) has one protection, and may it be written to directly? */
@@ -173,15 +199,19 @@ static ssize_t fill_some(struct crk_prog *prog, struct crk_step *step, unsigned 
 
 	if (!len)
 		return crk_step_err(prog, step, -EFAULT, "nothing is mapped at %#lx", addr);
-	if (direct && len >= CREW_MIN && num_online_cpus() > 1)
-		ret = read_by_crew(step->file, pos, addr, len);
-	else if (direct)
-		ret = read_direct(step->file, pos, addr, len);
-	else
-		ret = read_bounced(step->file, pos, addr, len);
+	do {
+		if (direct && len >= CREW_MIN && num_online_cpus() > 1 && !is_pipe(step->file))
+			ret = read_by_crew(step->file, pos, addr, len);
+		else if (direct)
+			ret = read_direct(step->file, pos, addr, len);
+		else
+			ret = read_bounced(step->file, pos, addr, len);
+	} while (read_again(step->file, ret));
 	if (ret < 0)
 		return crk_step_err(prog, step, ret, "cannot fill %#lx from offset %lld of fd %d", addr, *pos,
 				    step->op.fd);
+	if (!ret && is_pipe(step->file))
+		return crk_step_err(prog, step, -EIO, "nothing more came out of the pipe, fd %d", step->op.fd);
 	if (!ret)
 		return crk_step_err(prog, step, -EIO, "image truncated: fd %d ends at %lld", step->op.fd, *pos);
 	return ret;

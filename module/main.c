@@ -63,6 +63,7 @@ static int run_info(struct crk_job *job, union crk_cmd *cmd, struct crk_log *log
 		cmd->info.out_features |= CRK_FEAT_SNAPSHOT;
 	if (IS_ENABLED(CONFIG_MEM_SOFT_DIRTY))
 		cmd->info.out_features |= CRK_FEAT_SOFT_DIRTY;
+	cmd->info.out_features |= CRK_FEAT_FILL_PIPE;
 	crk_symbols_missing(log);
 	return 0;
 }

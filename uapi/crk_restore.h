@@ -34,7 +34,7 @@ struct crk_restore {
 /* CRK_OP_*: struct crk_op.op; @prot is PROT_*, @off and @fd are those of mmap() unless said otherwise */
 #define CRK_OP_MOVE		1	/* move the mapping at @arg, made before the call, to @addr; runs first */
 #define CRK_OP_MAP		2	/* mmap() with CRK_MAP_* in @flags; @page_shift for CRK_MAP_HUGETLB */
-#define CRK_OP_FILL		3	/* read @len bytes at @off of the regular file @fd; protections don't matter */
+#define CRK_OP_FILL		3	/* read @len bytes at @off of file @fd, or out of a pipe; past all protection */
 #define CRK_OP_PROTECT		4	/* mprotect() to @prot */
 #define CRK_OP_ADVISE		5	/* madvise(); @arg: an advice that sets a flag, DONTNEED, GUARD_INSTALL */
 #define CRK_OP_LOCK		6	/* mlock2(); @arg 1: on fault */

@@ -238,7 +238,7 @@ static int memfd_plan(struct crk_rst *r, const FileEntry *fe)
 }
 
 /* huge pages can't be written, only mapped */
-static int range_fill(struct crk_img *pages, int fd, bool huge, uint64_t off, uint64_t len, char *buf)
+static int range_fill(struct crk_pages *pages, uint64_t from, int fd, bool huge, uint64_t off, uint64_t len, char *buf)
 {
 	char *mem = MAP_FAILED;
 	int err = 0;
@@ -247,19 +247,20 @@ static int range_fill(struct crk_img *pages, int fd, bool huge, uint64_t off, ui
 		mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, off);
 		if (mem == MAP_FAILED)
 			return crk_err(-errno, "cannot map a memfd of huge pages");
-		err = crk_img_get_raw(pages, mem, len);
+		err = crk_pages_read(pages, mem, len, from);
 		munmap(mem, len);
 		return err;
 	}
 	while (len && !err) {
 		size_t n = min(len, COPY_BUFFER);
 
-		err = crk_img_get_raw(pages, buf, n);
+		err = crk_pages_read(pages, buf, n, from);
 		if (!err) {
 			err = pwrite_all(fd, buf, n, off);
 			if (err)
 				crk_err(err, "cannot write to a memfd");
 		}
+		from += n;
 		off += n;
 		len -= n;
 	}
@@ -270,8 +271,10 @@ static int contents_restore(struct crk_rst *r, const struct rst_memfd *m, int fd
 {
 	uint64_t page = sysconf(_SC_PAGESIZE);
 	_cleanup_free_ char *buf = malloc(COPY_BUFFER);
-	struct crk_img *map = NULL, *pages = NULL;
+	struct crk_pages *pages = NULL;
+	struct crk_img *map = NULL;
 	ProtobufCMessage *msg;
+	uint64_t from = 0;
 	int ret;
 
 	if (!buf)
@@ -281,7 +284,7 @@ static int contents_restore(struct crk_rst *r, const struct rst_memfd *m, int fd
 		return ret == -ENOENT ? 0 : ret;
 	ret = crk_img_get(map, &msg);
 	if (ret > 0) {
-		ret = crk_img_open(r->dir, CRK_IMG_PAGES, ((PagemapHead *)msg)->pages_id, &pages);
+		ret = crk_pages_open(r->dir, ((PagemapHead *)msg)->pages_id, 0, &pages);
 		protobuf_c_message_free_unpacked(msg, NULL);
 		if (ret == -ENOENT)
 			crk_fail(-EBADMSG, "the pages of memfd '%s' are missing", m->e->name);
@@ -289,11 +292,11 @@ static int contents_restore(struct crk_rst *r, const struct rst_memfd *m, int fd
 	while (!ret && (ret = crk_img_get(map, &msg)) > 0) {
 		PagemapEntry *e = (PagemapEntry *)msg;
 
-		ret = range_fill(pages, fd, m->e->has_hugetlb_flag, e->vaddr, crk_pagemap_nr(e) * page, buf);
+		ret = range_fill(pages, from, fd, m->e->has_hugetlb_flag, e->vaddr, crk_pagemap_nr(e) * page, buf);
+		from += crk_pagemap_nr(e) * page;
 		protobuf_c_message_free_unpacked(msg, NULL);
 	}
-	if (pages)
-		crk_img_close(pages);
+	crk_pages_close(pages);
 	crk_img_close(map);
 	return ret;
 }

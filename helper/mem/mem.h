@@ -133,7 +133,14 @@ struct crk_rrun {
 struct crk_rsource {
 	struct crk_imgdir *dir;
 	uint32_t pages_id;
-	int fd;				/* -1: none of its pages is needed, or not yet open */
+	struct crk_pages *pages;	/* NULL: none of its pages is needed, or not yet open */
+};
+
+/* in a process: compressed pages that its memory program reads from a pipe, in order.  feed.c */
+struct crk_feed {
+	int fd, to;			/* its ends, if there are @parts */
+	struct crk_feed_part *parts;
+	size_t nr, room;
 };
 
 struct crk_rvma {
@@ -216,6 +223,8 @@ struct crk_rst_mem {
 	size_t nr_areas, room_areas;
 	struct crk_rvdso *vdsos;
 	size_t nr_vdsos, room_vdsos;
+	int feed_from, feed_to;		/* a socket, by which processes ask for compressed pages; -1: there are none */
+	struct crk_feeders *feeders;
 };
 
 int crk_shmem_plan(struct crk_rst *r);
@@ -227,8 +236,15 @@ int crk_runs_read(struct crk_rst *r, enum crk_img_type type, uint32_t id, struct
 int crk_runs_plan(struct crk_rst *r, pid_t pid, struct crk_rmem *m);	/* @m's runs and sources, along the chain of parents */
 int crk_runs_open(struct crk_rst *r, struct crk_rmem *m);		/* those sources that are needed */
 void crk_runs_free(struct crk_rmem *m);
-/* the file that has what @run holds at @addr, and where */
-int crk_rrun_file(const struct crk_rmem *m, const struct crk_rrun *run, uint64_t addr, uint64_t *off_ret);
+/* the image that has what @run holds at @addr, and where */
+struct crk_pages *crk_rrun_pages(const struct crk_rmem *m, const struct crk_rrun *run, uint64_t addr, uint64_t *off_ret);
+
+/* feed.c: coordinator, before there are processes */
+int crk_feed_open(struct crk_rst *r);
+/* in a process: @len bytes at @off of a source come next out of the pipe, or zeros; then: all that was added is wanted now */
+int crk_feed_add(struct crk_rst *r, struct crk_feed *f, uint32_t source, uint64_t off, uint64_t len);
+int crk_feed_add_zeros(struct crk_rst *r, struct crk_feed *f, uint64_t len);
+int crk_feed_begin(struct crk_rst *r, const struct crk_rproc *p, struct crk_feed *f);
 
 int crk_vdso_plan(struct crk_rst *r);
 void crk_vdso_free(struct crk_rst *r);

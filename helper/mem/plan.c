@@ -292,6 +292,7 @@ int crk_mem_plan(struct crk_rst *r)
 	r->mem = calloc(1, sizeof(*r->mem));
 	if (!r->mem)
 		return crk_oom();
+	r->mem->feed_from = r->mem->feed_to = -1;
 	for (i = 0; i < r->nr_procs && !err; i++) {
 		if (r->procs[i].zombie || r->procs[i].stand_in || r->procs[i].mm_of)
 			continue;
@@ -372,6 +373,11 @@ void crk_mem_free(struct crk_rst *r)
 		if (r->mem->shms[i].attached)
 			shmdt(r->mem->shms[i].attached);
 	}
+	crk_feeders_stop(r);
+	if (r->mem->feed_from >= 0)
+		close(r->mem->feed_from);
+	if (r->mem->feed_to >= 0)
+		close(r->mem->feed_to);
 	for (i = 0; i < r->mem->nr_areas; i++)
 		free(r->mem->areas[i]);
 	free(r->mem->areas);

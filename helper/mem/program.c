@@ -12,6 +12,7 @@
 struct ops {
 	struct crk_op *ops;
 	size_t nr, room;
+	struct crk_feed feed;		/* what of the fills is compressed */
 };
 
 static struct crk_op *op_add(struct ops *o, uint32_t op, uint64_t addr, uint64_t len)
@@ -198,28 +199,45 @@ static int add_map(struct crk_rst *r, const struct crk_rproc *p, struct ops *o, 
 	return err;
 }
 
-/* [start, end) from the images; @run: the first run that may be in it */
-static int add_fill(const struct crk_rmem *m, struct ops *o, uint64_t start, uint64_t end, size_t run)
+/* [@addr, @addr + @len) from @run; NULL: from nowhere, since nothing of it stays */
+static int add_fill_op(struct crk_rst *r, const struct crk_rmem *m, struct ops *o, const struct crk_rrun *run,
+		       uint64_t addr, uint64_t len)
 {
-	struct crk_op *op;
+	struct crk_op *op = op_add(o, CRK_OP_FILL, addr, len);
+	struct crk_pages *pages;
+	uint64_t off;
+	int err;
 
-	for (; run < m->nr_runs && m->runs[run].addr < end; run++) {
-		uint64_t from = max(m->runs[run].addr, start);
-		uint64_t to = min(m->runs[run].addr + m->runs[run].nr * PAGE_SIZE, end), off;
-
-		if (from >= to)
-			continue;
-		op = op_add(o, CRK_OP_FILL, from, to - from);
-		if (!op)
-			return -ENOMEM;
-		op->fd = crk_rrun_file(m, &m->runs[run], from, &off);
+	if (!op)
+		return -ENOMEM;
+	pages = crk_rrun_pages(m, run ?: m->runs, run ? addr : m->runs->addr, &off);
+	op->fd = crk_pages_fd(pages);
+	if (op->fd >= 0) {
 		op->off = off;
+		return 0;
 	}
-	return 0;
+	err = run ? crk_feed_add(r, &o->feed, run->source, off, len) : crk_feed_add_zeros(r, &o->feed, len);
+	op->fd = o->feed.fd;
+	return err;
+}
+
+/* [start, end) from the images; @run: the first run that may be in it */
+static int add_fill(struct crk_rst *r, const struct crk_rmem *m, struct ops *o, uint64_t start, uint64_t end, size_t run)
+{
+	int err = 0;
+
+	for (; run < m->nr_runs && m->runs[run].addr < end && !err; run++) {
+		uint64_t from = max(m->runs[run].addr, start);
+		uint64_t to = min(m->runs[run].addr + m->runs[run].nr * PAGE_SIZE, end);
+
+		if (from < to)
+			err = add_fill_op(r, m, o, &m->runs[run], from, to - from);
+	}
+	return err;
 }
 
 /* pages that came with the areas and are not the process's go; those that did not come are read */
-static int add_differences(const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
+static int add_differences(struct crk_rst *r, const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
 {
 	struct crk_span span = { v->start, v->end };
 	const struct crk_ranges all = { &span, 1, 1 };
@@ -244,7 +262,7 @@ static int add_differences(const struct crk_rmem *m, struct ops *o, const struct
 			op->arg = MADV_DONTNEED;
 	}
 	for (i = 0; i < fill.nr && !err; i++)
-		err = add_fill(m, o, fill.spans[i].start, fill.spans[i].end, crk_rrun_from(m, fill.spans[i].start));
+		err = add_fill(r, m, o, fill.spans[i].start, fill.spans[i].end, crk_rrun_from(m, fill.spans[i].start));
 	crk_ranges_free(&fill);
 	crk_ranges_free(&drop);
 	return err;
@@ -259,44 +277,40 @@ static bool has_all(const struct crk_rmem *m, uint64_t start, uint64_t end, size
 }
 
 /* the pages of @v, whose mapping is the last record */
-static int add_fills(const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
+static int add_fills(struct crk_rst *r, const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
 {
 	size_t first = crk_rrun_from(m, v->start), map = o->nr - 1;
 
 	if (is_staged(m, v))
-		return add_differences(m, o, v);
+		return add_differences(r, m, o, v);
 	/* one fault for all is cheaper than one for each page */
 	if (crk_vma_is_anon(v) && v->prot & PROT_WRITE && v->end - v->start >= 16 * PAGE_SIZE &&
 	    has_all(m, v->start, v->end, first))
 		o->ops[map].flags |= CRK_MAP_POPULATE;
-	return add_fill(m, o, v->start, v->end, first);
+	return add_fill(r, m, o, v->start, v->end, first);
 }
 
 /*
  * Memory that was written once but has no pages any more: mprotect() of newer kernels (seen on 7.2) forgets that private memory is
  * counted if it never had a page.  A page comes and goes.
  */
-static int add_history(const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
+static int add_history(struct crk_rst *r, const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
 {
 	size_t first = crk_rrun_from(m, v->start);
 	struct crk_op *op;
-	uint64_t off;
 
 	if (!crk_vma_is_anon(v) || !(v->e->flags & CRK_VMA_ANON_VMA) || !m->nr_runs ||
 	    (first < m->nr_runs && m->runs[first].addr < v->end))
 		return 0;
-	op = op_add(o, CRK_OP_FILL, v->start, PAGE_SIZE);
-	if (!op)
+	if (add_fill_op(r, m, o, NULL, v->start, PAGE_SIZE))
 		return -ENOMEM;
-	op->fd = crk_rrun_file(m, m->runs, m->runs->addr, &off);
-	op->off = off;
 	op = op_add(o, CRK_OP_ADVISE, v->start, PAGE_SIZE);
 	if (op)
 		op->arg = MADV_DONTNEED;
 	return op ? 0 : -ENOMEM;
 }
 
-static int add_prot(const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
+static int add_prot(struct crk_rst *r, const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
 {
 	int made = is_staged(m, v) ? PROT_READ | PROT_WRITE : map_prot(v);
 	struct crk_op *op;
@@ -305,7 +319,7 @@ static int add_prot(const struct crk_rmem *m, struct ops *o, const struct crk_rv
 		made = segment_prot(v);
 	if (made == v->prot)
 		return 0;
-	if (!is_staged(m, v) && add_history(m, o, v))
+	if (!is_staged(m, v) && add_history(r, m, o, v))
 		return -ENOMEM;
 	op = op_add(o, CRK_OP_PROTECT, v->start, v->end - v->start);
 	if (op)
@@ -418,8 +432,8 @@ static int build(struct crk_rst *r, struct crk_rproc *p, struct ops *o)
 			continue;
 		}
 		err = add_map(r, p, o, &m->vmas[i]);
-		err = err ?: add_fills(m, o, &m->vmas[i]);
-		err = err ?: add_prot(m, o, &m->vmas[i]);
+		err = err ?: add_fills(r, m, o, &m->vmas[i]);
+		err = err ?: add_prot(r, m, o, &m->vmas[i]);
 		err = err ?: add_flags(p, o, &m->vmas[i]);
 	}
 	err = err ?: add_exe(r, p, o);
@@ -455,6 +469,7 @@ int crk_mem_run(struct crk_rst *r, struct crk_rproc *p)
 	if (p->mm_of)
 		return run_shared(r, p);
 	err = build(r, p, &o);
+	err = err ?: crk_feed_begin(r, p, &o.feed);
 	if (err)
 		return err;
 	for (i = 0; i < r->nr_procs; i++)

@@ -171,7 +171,6 @@ int crk_runs_plan(struct crk_rst *r, pid_t pid, struct crk_rmem *m)
 			break;
 		}
 		s->dir = dir;
-		s->fd = -1;
 		err = level_read(dir, CRK_IMG_PAGEMAP, pid, &l, &to, &s->pages_id);
 		err = err ?: check_found(dir, pid, &l);
 		crk_ranges_free(&l.found);
@@ -192,18 +191,12 @@ int crk_runs_plan(struct crk_rst *r, pid_t pid, struct crk_rmem *m)
 
 static int source_open(struct crk_rst *r, struct crk_rsource *s)
 {
-	struct crk_img *img;
-	int err;
+	int err = crk_pages_open(s->dir, s->pages_id, r->fd_base, &s->pages);
 
-	err = crk_img_open(s->dir, CRK_IMG_PAGES, s->pages_id, &img);
 	if (err)
 		return err == -ENOENT ? crk_fail(err, "pages-%u.img is missing in '%s'", s->pages_id,
 						 crk_imgdir_path(s->dir)) : err;
-	s->fd = fcntl(crk_img_fd(img), F_DUPFD_CLOEXEC, r->fd_base);
-	if (s->fd < 0)
-		err = crk_err(-errno, "cannot move a descriptor above %d", r->fd_base);
-	crk_img_close(img);
-	return err;
+	return crk_pages_fd(s->pages) < 0 ? crk_feed_open(r) : 0;
 }
 
 int crk_runs_open(struct crk_rst *r, struct crk_rmem *m)
@@ -212,7 +205,7 @@ int crk_runs_open(struct crk_rst *r, struct crk_rmem *m)
 	int err = 0;
 
 	for (i = 0; i < m->nr_runs && !err; i++)
-		if (m->sources[m->runs[i].source].fd < 0)
+		if (!m->sources[m->runs[i].source].pages)
 			err = source_open(r, &m->sources[m->runs[i].source]);
 	return err;
 }
@@ -222,17 +215,16 @@ void crk_runs_free(struct crk_rmem *m)
 	size_t i;
 
 	for (i = 0; i < m->nr_sources; i++)
-		if (m->sources[i].fd >= 0)
-			close(m->sources[i].fd);
+		crk_pages_close(m->sources[i].pages);
 	free(m->sources);
 	free(m->runs);
 }
 
-/* where @run is in a file, from @addr on */
-int crk_rrun_file(const struct crk_rmem *m, const struct crk_rrun *run, uint64_t addr, uint64_t *off_ret)
+/* where @run is in an image, from @addr on */
+struct crk_pages *crk_rrun_pages(const struct crk_rmem *m, const struct crk_rrun *run, uint64_t addr, uint64_t *off_ret)
 {
 	*off_ret = run->off + (addr - run->addr);
-	return m->sources[run->source].fd;
+	return m->sources[run->source].pages;
 }
 
 size_t crk_rrun_from(const struct crk_rmem *m, uint64_t addr)

@@ -237,21 +237,21 @@ int crk_shmem_plan(struct crk_rst *r)
 static int fill_object(struct crk_rst *r, const struct crk_rshm *s, char *at)
 {
 	struct crk_rrun *runs = NULL;
-	struct crk_img *img = NULL;
+	struct crk_pages *pages = NULL;
 	size_t nr = 0, i;
 	uint32_t pages_id;
 	int err;
 
 	err = crk_runs_read(r, CRK_IMG_PAGEMAP_SHMEM, s->id, &runs, &nr, &pages_id);
 	if (!err)
-		err = crk_img_open(r->dir, CRK_IMG_PAGES, pages_id, &img);
+		err = crk_pages_open(r->dir, pages_id, 0, &pages);
 	for (i = 0; i < nr && !err; i++) {
 		if (runs[i].addr + runs[i].nr * PAGE_SIZE > align_up(s->size, PAGE_SIZE))
 			err = crk_fail(-EBADMSG, "shared memory %u: its image has pages behind its end", s->id);
 		else
-			err = pread_all(crk_img_fd(img), at + runs[i].addr, runs[i].nr * PAGE_SIZE, runs[i].off);
+			err = crk_pages_read(pages, at + runs[i].addr, runs[i].nr * PAGE_SIZE, runs[i].off);
 	}
-	crk_img_close(img);
+	crk_pages_close(pages);
 	free(runs);
 	return err;
 }

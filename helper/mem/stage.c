@@ -62,7 +62,8 @@ static int stage_read(const struct crk_rproc *p, uint64_t start, uint64_t end)
 	while (start < end) {
 		const struct crk_rrun *run = &m->runs[i];
 		uint64_t run_end, up_to, off;
-		int err, fd;
+		struct crk_pages *pages;
+		int err;
 		void *to;
 
 		if (i == m->nr_runs || run->addr > start)
@@ -74,10 +75,10 @@ static int stage_read(const struct crk_rproc *p, uint64_t start, uint64_t end)
 		if (!to)
 			return crk_fail(-EBADMSG, "pid %d: page %llx of crk-cow is in no mapping", p->pid,
 					(unsigned long long)start);
-		fd = crk_rrun_file(m, run, start, &off);
-		err = pread_all(fd, to, up_to - start, off);
+		pages = crk_rrun_pages(m, run, start, &off);
+		err = crk_pages_read(pages, to, up_to - start, off);
 		if (err)
-			return crk_err(err, "pid %d: pages at %llx", p->pid, (unsigned long long)start);
+			return err;
 		start = up_to;
 		i += up_to == run_end;
 	}

@@ -512,6 +512,8 @@ build_module()
 	"${VM_CROSS}objcopy" --strip-debug "$dir/crk.ko" "$out"
 }
 
+helper_libs=(libprotobuf-c-dev libxxhash-dev liblz4-dev libzstd-dev)
+
 make_libs()
 {
 	local deb dir=$2
@@ -523,14 +525,14 @@ make_libs()
 	rm -rf "$dir".new.*
 	mkdir -p "$dir.new.$$"
 	usr_merge "$dir.new.$$"
-	fetch bookworm "$deb" "$dir.new.$$" libprotobuf-c-dev libxxhash-dev || return
+	fetch bookworm "$deb" "$dir.new.$$" "${helper_libs[@]}" || return
 	mv "$dir.new.$$" "$dir"
 }
 
 # need_libs ABI: sets LIBS, a tree with the headers and libraries that crkhelper needs besides the C library
 need_libs()
 {
-	LIBS=$CRK_CACHE/libs-$1
+	LIBS=$CRK_CACHE/libs-$1-$(printf '%s\n' "${helper_libs[@]}" | sha1sum | cut -c1-6)
 	[ -e "$LIBS" ] || with_lock "libs-$1" make_libs "$1" "$LIBS"
 }
 

@@ -97,6 +97,33 @@ TEST_F(crk, fill_reads_the_range)
 	EXPECT_EQ(43, child_status(&self->c));
 }
 
+/* what comes out of a pipe, in pieces and late, the first of it after the program has begun to wait */
+TEST_F(crk, fill_reads_from_a_pipe)
+{
+	char page[PAGE] = "";
+	struct crk_op *op;
+	int p[2];
+
+	*(int *)page = 44;
+	ASSERT_EQ(0, pipe(p));
+	PLAN_CODE(code_data);
+	op = &self->c.plan.ops[self->c.plan.nr - 1];
+	op->fd = p[0];
+	op->off = 0;
+	child_begin(&self->c);
+	usleep(50000);
+	ASSERT_EQ(3, write(p[1], page, 3));
+	usleep(50000);
+	ASSERT_EQ(PAGE - 3, write(p[1], page + 3, PAGE - 3));
+	ALL_PARKED();
+	leader_state(&self->c);
+	SET();
+	GO();
+	EXPECT_EQ(44, child_status(&self->c));
+	close(p[0]);
+	close(p[1]);
+}
+
 TEST_F(crk, moved_page_keeps_contents)
 {
 	struct crk_op *op;
@@ -401,6 +428,33 @@ TEST_F(crk, refuses_overlap)
 	op = op_add(&self->c.plan, CRK_OP_MAP, CODE - PAGE, 2 * PAGE);
 	op->flags = CRK_MAP_ANON;
 	REFUSED(EINVAL, 4, "overlaps");
+}
+
+TEST_F(crk, refuses_offset_in_a_pipe)
+{
+	int p[2];
+
+	ASSERT_EQ(0, pipe(p));
+	PLAN_CODE(code_data);
+	self->c.plan.ops[self->c.plan.nr - 1].fd = p[0];
+	REFUSED(EINVAL, 3, "is a pipe, and has no offsets");
+	close(p[0]);
+	close(p[1]);
+}
+
+TEST_F(crk, refuses_pipe_that_does_not_wait)
+{
+	struct crk_op *op;
+	int p[2];
+
+	ASSERT_EQ(0, pipe2(p, O_NONBLOCK));
+	PLAN_CODE(code_data);
+	op = &self->c.plan.ops[self->c.plan.nr - 1];
+	op->fd = p[0];
+	op->off = 0;
+	REFUSED(EINVAL, 3, "is not the end of a pipe that a read waits at");
+	close(p[0]);
+	close(p[1]);
 }
 
 TEST_F(crk, refuses_move_of_nothing)

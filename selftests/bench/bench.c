@@ -44,12 +44,15 @@ struct bench_case {
 	const char *mode;
 	const char *arg;
 	bool crk_only;
+	const char *compress;		/* NULL: not; with it the limit is that of what was compressed */
 };
 
 static const struct bench_case cases[] = {
 	{ "small", "small", NULL },
 	{ "mem-1g", "mem", "1024" },
 	{ "mem-64m", "mem", "64" },
+	{ "mem-1g-lz4", "mem", "1024", .crk_only = true, .compress = "--compress=lz4" },
+	{ "mem-1g-zstd", "mem", "1024", .crk_only = true, .compress = "--compress=zstd" },
 	{ "dirty-1g", "dirty", "1024" },
 	{ "threads-1000", "threads", "1000" },
 	{ "tree-200", "tree", "200" },
@@ -73,7 +76,7 @@ static const char * const figure_names[] = { "dump", "frozen", "restore", "size"
 
 struct tool {
 	const char *name;
-	char *const *(*dump)(const char *images, const char *pid);
+	char *const *(*dump)(const struct bench_case *c, const char *images, const char *pid);
 	char *const *(*restore)(const char *images);
 	bool available;
 	double values[NR_FIGURES][MAX_RUNS];
@@ -89,12 +92,13 @@ static double seconds(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
-static char *const *crk_dump(const char *images, const char *pid)
+static char *const *crk_dump(const struct bench_case *c, const char *images, const char *pid)
 {
-	static char *argv[] = { "crkhelper", "dump", "-R", "-t", NULL, "-D", NULL, NULL };
+	static char *argv[] = { "crkhelper", "dump", "-R", "-t", NULL, "-D", NULL, NULL, NULL };
 
 	argv[4] = (char *)pid;
 	argv[6] = (char *)images;
+	argv[7] = (char *)c->compress;
 	return argv;
 }
 
@@ -106,7 +110,7 @@ static char *const *crk_restore(const char *images)
 	return argv;
 }
 
-static char *const *criu_dump(const char *images, const char *pid)
+static char *const *criu_dump(const struct bench_case *c, const char *images, const char *pid)
 {
 	static char *argv[] = { NULL, "dump", "-R", "-t", NULL, "-D", NULL, "-v0", NULL };
 
@@ -300,7 +304,7 @@ static bool run_once(struct tool *t, const struct bench_case *c)
 	snprintf(pid, sizeof(pid), "%d", root);
 	beat->longest_ns = 0;
 	t->values[PEAK][t->nr] = 0;
-	dump = run(t->dump(images, pid), &t->values[PEAK][t->nr]);
+	dump = run(t->dump(c, images, pid), &t->values[PEAK][t->nr]);
 	usleep(20000);
 	t->values[FROZEN][t->nr] = beat->longest_ns / 1e9;
 	load_stop(root);
@@ -382,6 +386,8 @@ static void report(const struct bench_case *c)
 	double limit[NR_FIGURES] = {}, size = tools[0].nr ? median(tools[0].values[SIZE], tools[0].nr) : 0;
 	int f;
 
+	if (c->compress)
+		size = strtod(c->arg, NULL) * 1048576;
 	if (size)
 		limits(size, &limit[DUMP], &limit[RESTORE]);
 	limit[FROZEN] = limit[DUMP];

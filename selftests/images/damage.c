@@ -181,7 +181,7 @@ TEST_F(images, other_machine_and_format)
 	EXPECT_NE(NULL, strstr(log_text(self->log), "is of another machine: arm64"));
 	EXPECT_EQ(0, open_it(self->path, CRK_VERIFY_TABLES));	/* can be shown anywhere */
 
-	ASSERT_EQ(0, write_odd_inventory(self->path, CRK_IMG_FORMAT + 1, crk_machine(), CRK_IMG_VERSION));
+	ASSERT_EQ(0, write_odd_inventory(self->path, CRK_IMG_FORMAT_PACKED + 1, crk_machine(), CRK_IMG_VERSION));
 	EXPECT_EQ(-EPROTO, open_it(self->path, CRK_VERIFY_ALL));
 	EXPECT_EQ(-EPROTO, open_it(self->path, CRK_VERIFY_TABLES));
 	EXPECT_NE(NULL, strstr(log_text(self->log), "made by crkhelper 9.9"));
