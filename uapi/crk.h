@@ -43,6 +43,7 @@
 #define CRK_FEAT_OABI		(1ULL << 8)	/* system calls by CRK_ABI_OABI */
 #define CRK_FEAT_SNAPSHOT	(1ULL << 9)	/* CRK_IOC_SNAPSHOT, struct crk_read.snapshot */
 #define CRK_FEAT_SOFT_DIRTY	(1ULL << 10)	/* this kernel tracks writes to pages: CRK_PAGE_SOFT_DIRTY */
+#define CRK_FEAT_LAZY		(1ULL << 11)	/* CRK_IOC_LAZY */
 
 /**
  * struct crk_info - CRK_IOC_INFO: what this module can do
