@@ -151,6 +151,10 @@ const CrkInventoryEntry *crk_imgdir_inventory(struct crk_imgdir *dir);
 uint64_t crk_imgdir_size(struct crk_imgdir *dir);
 /* checks the contents of all pages-ID.img, those of opened parents included; -EBADMSG damaged */
 int crk_imgdir_verify_pages(struct crk_imgdir *dir);
+/* chunks of pages-ID.img with any of these bytes are left out there (@later) or not: who reads them verifies them */
+int crk_imgdir_verify_later(struct crk_imgdir *dir, uint32_t pages_id, uint64_t start, uint64_t end, bool later);
+/* reads such a chunk into @buf of CRK_IMG_CHUNK bytes; -EBADMSG damaged */
+int crk_imgdir_read_chunk(struct crk_imgdir *dir, uint32_t pages_id, int fd, size_t chunk, void *buf, size_t *len_ret);
 
 /*
  * Writes crk-inventory.img and inventory.img.  The caller fills in of @e what it knows (cgroup, roots, nr_tasks,
