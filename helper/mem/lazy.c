@@ -385,6 +385,8 @@ static int filler_prepare(struct crk_filler *f, int ready)
 
 	set_title();
 	setsid();
+	if (chdir("/"))
+		crk_warn("cannot leave its directory");
 	crk_log_phase("lazy-pages");
 	crk_progress(NULL, 0);
 	/* to kill it would free nothing, and cost all that it fills */

@@ -44,6 +44,7 @@ struct bench_case {
 	const char *mode;
 	const char *arg;
 	bool crk_only;
+	bool lazy;			/* restore: until it runs, before its memory is there */
 };
 
 static const struct bench_case cases[] = {
@@ -55,6 +56,7 @@ static const struct bench_case cases[] = {
 	{ "tree-200", "tree", "200" },
 	{ "maps-5000", "maps", "5000" },
 	{ "sparse-1t", "sparse", "100", .crk_only = true },
+	{ "lazy-1g", "mem", "1024", .crk_only = true, .lazy = true },
 };
 
 static const struct scale_case {
@@ -74,7 +76,7 @@ static const char * const figure_names[] = { "dump", "frozen", "restore", "size"
 struct tool {
 	const char *name;
 	char *const *(*dump)(const char *images, const char *pid);
-	char *const *(*restore)(const char *images);
+	char *const *(*restore)(const char *images, bool lazy);
 	bool available;
 	double values[NR_FIGURES][MAX_RUNS];
 	double records;			/* bytes of its last images, without pages */
@@ -98,11 +100,12 @@ static char *const *crk_dump(const char *images, const char *pid)
 	return argv;
 }
 
-static char *const *crk_restore(const char *images)
+static char *const *crk_restore(const char *images, bool lazy)
 {
-	static char *argv[] = { "crkhelper", "restore", "-d", "-D", NULL, NULL };
+	static char *argv[] = { "crkhelper", "restore", "-d", "-D", NULL, NULL, NULL };
 
 	argv[4] = (char *)images;
+	argv[5] = lazy ? "--lazy-pages" : NULL;
 	return argv;
 }
 
@@ -116,10 +119,11 @@ static char *const *criu_dump(const char *images, const char *pid)
 	return argv;
 }
 
-static char *const *criu_restore(const char *images)
+static char *const *criu_restore(const char *images, bool lazy)
 {
 	static char *argv[] = { NULL, "restore", "-d", "-D", NULL, "-v0", NULL };
 
+	(void)lazy;
 	argv[0] = (char *)criu;
 	argv[4] = (char *)images;
 	return argv;
@@ -306,7 +310,7 @@ static bool run_once(struct tool *t, const struct bench_case *c)
 	load_stop(root);
 	if (dump < 0)
 		return complain(t, c, "dump failed");
-	restore = run(t->restore(images), &t->values[PEAK][t->nr]);
+	restore = run(t->restore(images, c->lazy), &t->values[PEAK][t->nr]);
 	if (restore < 0)
 		return complain(t, c, "restore failed");
 	count = beat->count;

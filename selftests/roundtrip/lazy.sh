@@ -52,7 +52,7 @@ if crkhelper check | grep -q 'missing *lazy pages'; then
 	echo "1..0 # SKIP $(crkhelper check | grep 'lazy pages')"
 	exit 0
 fi
-echo "1..15"
+echo "1..16"
 
 # ---- two threads look at all of 64 MiB again and again ----
 
@@ -89,6 +89,19 @@ ret=1
 lazily lazy again && job_runs lazy && filled && job_runs lazy && ret=0
 job_stop lazy
 result $ret "what was dumped then is right"
+
+# ---- several processes wait ----
+
+rm -f count.two count.one
+setsid crkhelper run -g two -- sh -c '"$0" "$1/count.one" 8 & "$0" "$1/count.two" 8; wait' "$here/payload/counter" "$PWD" >/dev/null 2>&1 </dev/null &
+until [ -s count.one ] && [ -s count.two ]; do sleep 0.02; done
+crkhelper dump -g two -D images.two >log 2>&1 </dev/null
+job_gone two
+wait
+ret=1
+lazily two images.two --fault lazy && job_runs one && job_runs two && bring_all && job_runs one && job_runs two && ret=0
+job_stop two
+result $ret "two processes"
 
 # ---- every change of memory, before any of it is there ----
 
