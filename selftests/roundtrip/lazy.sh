@@ -34,10 +34,10 @@ bring_all()
 	filled
 }
 
-# mappings of $pid, with what they are and how much of them is there: how large the pages are is up to the kernel
+# mappings of $pid, with what they are; how large the pages are, and what else comes with a huge one, is up to the kernel
 shape()
 {
-	awk '/^[0-9a-f]+-/ || /^(Size|Rss|Swap|VmFlags):/' "/proc/$pid/smaps"
+	awk '/^[0-9a-f]+-/ || /^(Size|VmFlags):/' "/proc/$pid/smaps"
 }
 
 is_registered() { awk '/^VmFlags:/' "/proc/$pid/smaps" | grep -q ' um'; }
