@@ -62,37 +62,37 @@ job_gone lazy
 wait
 
 ret=1
-from=$(ms)
-crkhelper restore -D images -g lazy -d >log 2>&1 </dev/null && full=$(($(ms) - from)) && job_runs lazy && shape >shape.full && ret=0
+crkhelper restore -D images -g lazy -d >log 2>&1 </dev/null && job_runs lazy && shape >shape.full && ret=0
 job_stop lazy
 result $ret "all at once, to compare with"
 
 ret=1
-from=$(ms)
-lazily lazy images && lazy=$(($(ms) - from)) && job_runs lazy && filled && job_runs lazy && shape >shape.lazy && ! is_registered && ret=0
+lazily lazy images && job_runs lazy && filled && job_runs lazy && shape >shape.lazy && ! is_registered && ret=0
 diff shape.full shape.lazy | sed 's/^/# /'
 cmp -s shape.full shape.lazy || ret=1
 result $ret "all is there in the end, and no trace is left"
 job_stop lazy
 
-echo "# all at once $full ms, lazily $lazy ms"
-[ "$lazy" -lt "$full" ]
+# the best of three each: the machine may be busy
+best=([0]=999999 [1]=999999)
+for i in 0 1 0 1 0 1; do
+	how=()
+	[ $i = 0 ] || how=(--lazy-pages)
+	from=$(ms)
+	crkhelper restore -D images -g lazy -d "${how[@]}" >log 2>&1 </dev/null
+	took=$(($(ms) - from))
+	[ $took -ge "${best[i]}" ] || best[i]=$took
+	job_stop lazy
+	filled
+done
+echo "# all at once ${best[0]} ms, lazily ${best[1]} ms"
+[ "${best[1]}" -lt "${best[0]}" ]
 result $? "it runs sooner"
-
-ret=1
-lazily lazy images --fault lazy && is_registered && ! crkhelper dump -g lazy -D refused -R >log 2>&1 </dev/null &&
-	said 'pid [0-9]+ .counter. mapping .*: crkhelper lazy-pages .pid [0-9]+. has not brought all of it yet: wait until that has ended' &&
-	[ ! -e refused ] && job_runs lazy && bring_all && crkhelper dump -g lazy -D again >log 2>&1 </dev/null && job_gone lazy && ret=0
-result $ret "a dump is refused before all is there, and made afterwards"
-
-ret=1
-lazily lazy again && job_runs lazy && filled && job_runs lazy && ret=0
-job_stop lazy
-result $ret "what was dumped then is right"
 
 # ---- several processes wait ----
 
 rm -f count.two count.one
+# shellcheck disable=SC2016	# for the inner shell
 setsid crkhelper run -g two -- sh -c '"$0" "$1/count.one" 8 & "$0" "$1/count.two" 8; wait' "$here/payload/counter" "$PWD" >/dev/null 2>&1 </dev/null &
 until [ -s count.one ] && [ -s count.two ]; do sleep 0.02; done
 crkhelper dump -g two -D images.two >log 2>&1 </dev/null
@@ -119,9 +119,25 @@ for what in 'w 100' 'd 80' 'u 256' 's' 'p 30' 'x' 'f 20'; do
 	result $ret "order $what"
 done
 
+truncate -s 22 acks	# the child's line
+
+# ---- a dump before all is there ----
+
+ret=1
+lines=1
+: >orders
+lazily $group changes --fault lazy && is_registered && ! crkhelper dump -g $group -D refused -R >log 2>&1 </dev/null &&
+	said 'pid [0-9]+ .changes. mapping .*: crkhelper lazy-pages .pid [0-9]+. has not brought all of it yet: wait until that has ended' &&
+	[ ! -e refused ] && bring_all && crkhelper dump -g $group -D again >log 2>&1 </dev/null && job_gone $group && ret=0
+result $ret "a dump is refused before all is there, and made afterwards"
+
+ret=1
+lazily $group again && order w 20 && filled && order w 20 && ret=0
+changes_stop
+result $ret "what was dumped then is right"
+
 # ---- crkhelper lazy-pages is killed: it was a program that looks at its memory when it is told to ----
 
-truncate -s 22 acks	# the child's line
 # killed_early CMD...: the tree is gone with it, and has seen nothing wrong
 killed_early()
 {
