@@ -239,7 +239,7 @@ static int home_watch(const char *own, pid_t *watcher_ret)
 	sigprocmask(SIG_BLOCK, &all, &old);
 	*watcher_ret = fork();
 	if (!*watcher_ret)
-		crk_watch_main(pidfd, go_home, (void *)own);
+		crk_watch_main(pidfd, false, go_home, (void *)own);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return *watcher_ret < 0 ? crk_err(-errno, "cannot fork") : 0;
 }

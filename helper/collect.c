@@ -466,7 +466,11 @@ static int refuse_mappings(const struct crk_dproc *p)
 	for (i = 0; i < p->nr_vmas; i++) {
 		const struct crk_vma *v = &p->vmas[i];
 		const char *why = vma_refusal(p->mm, v);
+		pid_t filler = v->flags & CRK_VMA_UFFD ? crk_lazy_find() : 0;
 
+		if (filler)
+			return crk_fail(-EBUSY, "pid %d (%s) mapping %llx-%llx: crkhelper lazy-pages (pid %d) has not brought all of it yet: wait until that has ended",
+					p->pid, COMM(p), (unsigned long long)v->start, (unsigned long long)v->end, filler);
 		if (why)
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s) mapping %llx-%llx%s%.80s: %s: not supported", p->pid,
 					COMM(p), (unsigned long long)v->start, (unsigned long long)v->end,

@@ -70,6 +70,14 @@ int crk_dev_open(int *ret)
 	return 0;
 }
 
+int crk_dev_lazy(int dev)
+{
+	struct crk_lazy cmd = { .size = sizeof(cmd) };
+	int ret = dev_ioctl(dev, CRK_IOC_LAZY, &cmd);
+
+	return ret ? crk_err(ret, "the module cannot watch over memory that is missing") : 0;
+}
+
 int crk_dev_info(int dev, struct crk_info *out)
 {
 	int ret;

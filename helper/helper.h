@@ -45,6 +45,7 @@ struct crk_opts {
 	enum crk_snapshots { CRK_SNAPSHOTS_AUTO, CRK_SNAPSHOTS_ALWAYS, CRK_SNAPSHOTS_NEVER } snapshots;
 	bool refuse_traced;
 	bool restore_times;
+	bool lazy_pages;
 	bool detach;			/* -d */
 	bool check_only;		/* --check */
 	bool shell_job;			/* -j: session and terminal come from outside */
@@ -291,6 +292,13 @@ int crk_mem_open_all(struct crk_rst *r);	/* coordinator: files to map, shared me
 int crk_mem_stage(struct crk_rst *r, struct crk_rproc *p);	/* before its children are made: pages they share with it */
 /* the last thing a process does: CRK_IOC_PROGRAM; returns only on failure */
 int crk_mem_run(struct crk_rst *r, struct crk_rproc *p);
+/* lazy.c: coordinator, when all are parked: registers what comes later, and starts crkhelper lazy-pages, which brings it */
+pid_t crk_lazy_find(void);		/* a crkhelper lazy-pages that runs; 0: none does */
+const char *crk_lazy_off(void);		/* why userfaultfd can't be used here; NULL: it can */
+int crk_lazy_start(struct crk_rst *r);
+int crk_lazy_collect(struct crk_rst *r);	/* now and then before: processes may be waiting to be heard */
+/* in process @p, as long as it has all rights: hands over its userfaultfd */
+int crk_lazy_hand_over(struct crk_rst *r, struct crk_rproc *p);
 int crk_frames_convert(struct crk_rst *r);	/* frames.c: coordinator, when all are parked: signal frames of another kernel */
 void crk_mem_free(struct crk_rst *r);
 /*
@@ -333,6 +341,7 @@ void crk_semundo_end(struct crk_dump *d);
 int crk_module_insert(void);
 int crk_dev_open(int *ret);			/* loads the module if needed */
 int crk_dev_info(int dev, struct crk_info *out);
+int crk_dev_lazy(int dev);	/* from now on, who waits for memory from this process dies with it */
 int crk_dev_freeze(int dev, int cgroup_fd, unsigned int timeout_ms, struct crk_freeze *out);
 int crk_dev_verify(int dev, uint32_t *nr_thaws_ret);
 int crk_dev_thaw(int dev, bool leave_frozen, uint64_t *frozen_ns_ret);
@@ -373,7 +382,7 @@ int crk_cgroup_freeze(int cgroup_fd, bool freeze);	/* plain cgroup.freeze, waits
 int crk_cgroup_remove(const char *path);
 
 /* watch.c: a watcher's life: when the process of @pidfd has ended it calls @run, with no descriptor but that */
-void crk_watch_main(int pidfd, void (*run)(void *arg), void *arg) __attribute__((noreturn));
+void crk_watch_main(int pidfd, bool speaks, void (*run)(void *arg), void *arg) __attribute__((noreturn));
 
 /* ---- what works here (probe.c) ---- */
 

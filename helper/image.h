@@ -184,6 +184,11 @@ int crk_pages_fd(const struct crk_pages *p);
 size_t crk_pages_chunk_size(const struct crk_pages *p);
 int crk_pages_chunk(const struct crk_pages *p, struct crk_packer *packer, size_t i, void *to, size_t *len_ret);
 
+/* chunks of pages-ID.img with any of these bytes are left out there (@later) or not: who reads them verifies them */
+int crk_imgdir_verify_later(struct crk_imgdir *dir, uint32_t pages_id, uint64_t start, uint64_t end, bool later);
+/* reads such a chunk into @buf of CRK_IMG_CHUNK bytes; -EBADMSG damaged */
+int crk_imgdir_read_chunk(struct crk_imgdir *dir, uint32_t pages_id, int fd, size_t chunk, void *buf, size_t *len_ret);
+
 /*
  * Writes crk-inventory.img and inventory.img.  The caller fills in of @e what it knows (cgroup, roots, nr_tasks,
  * frozen_ns, module_*); what is to be told of this machine is added for the time of the call.

@@ -54,6 +54,7 @@ static void dir_free(struct crk_imgdir *dir)
 		free(dir->files[i].name);
 		free(dir->files[i].data);
 		free(dir->files[i].chunks);
+		free(dir->files[i].later);
 		free(dir->files[i].dead);
 	}
 	free(dir->files);

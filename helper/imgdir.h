@@ -26,6 +26,7 @@ struct crk_imgfile {
 	bool kept;		/* reading: @data was there, and is wanted again if it is read again */
 	void *map;		/* all of it, while its checksums are made or compared */
 	uint64_t *chunks;	/* XXH64 of each CRK_IMG_CHUNK */
+	bool *later;		/* those that are verified when they are read; NULL: none */
 	size_t nr_chunks;
 	uint64_t *dead;		/* from, to, …: see imgdir_dead.c */
 	size_t nr_dead;

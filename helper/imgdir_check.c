@@ -248,9 +248,12 @@ static int verify_pages(struct crk_imgdir *dir, bool packed)
 
 		if (!is_pages(file) || is_packed(file) != packed)
 			continue;
-		for (chunk = 0; chunk < file->nr_chunks && !err; chunk++)
+		for (chunk = 0; chunk < file->nr_chunks && !err; chunk++) {
+			if (file->later && file->later[chunk])
+				continue;
 			err = crk_pieces_add(&pieces, i, chunk);
-		pieces.bytes += file->size;
+			pieces.bytes += crk_imgdir_chunk_len(file, chunk);
+		}
 	}
 	return crk_pieces_run(&pieces, err, open_piece);
 }
@@ -271,4 +274,61 @@ int crk_imgdir_verify_packed(struct crk_imgdir *dir)
 	for (; dir && !err; dir = dir->parent)
 		err = verify_pages(dir, true);
 	return err;
+}
+
+/* ---- chunks of pages images that are read one by one ---- */
+
+static struct crk_imgfile *pages_file(struct crk_imgdir *dir, uint32_t pages_id)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "pages-%u.img", pages_id);
+	return crk_imgdir_find(dir, name);
+}
+
+int crk_imgdir_verify_later(struct crk_imgdir *dir, uint32_t pages_id, uint64_t start, uint64_t end, bool later)
+{
+	struct crk_imgfile *file = pages_file(dir, pages_id);
+	size_t chunk;
+
+	if (!file || (!file->later && !later))
+		return 0;
+	if (!file->later)
+		file->later = calloc(file->nr_chunks + 1, sizeof(*file->later));
+	if (!file->later)
+		return crk_oom();
+	for (chunk = start / CRK_IMG_CHUNK; chunk < file->nr_chunks && chunk * CRK_IMG_CHUNK < end; chunk++)
+		file->later[chunk] = later;
+	return 0;
+}
+
+int crk_imgdir_read_chunk(struct crk_imgdir *dir, uint32_t pages_id, int fd, size_t chunk, void *buf, size_t *len_ret)
+{
+	struct crk_imgfile *file = pages_file(dir, pages_id);
+	uint64_t start = chunk * CRK_IMG_CHUNK, end, sum;
+	char label[4096];
+	size_t len, i;
+	int err;
+
+	if (!file || chunk >= file->nr_chunks)
+		return crk_fail(-EBADMSG, "pages-%u.img in '%s' has no byte %ju", pages_id, dir->path, (uintmax_t)start);
+	len = crk_imgdir_chunk_len(file, chunk);
+	end = start + len;
+	err = pread_all(fd, buf, len, start);
+	if (err == -ENODATA)
+		return crk_imgdir_damaged(dir, file->name, "it was cut short");
+	if (err)
+		return crk_err(err, "cannot read image %s", crk_imgdir_label(dir, file->name, label));
+	/* the checksum is of what is left, see imgdir_dead.c */
+	for (i = 0; i < file->nr_dead; i += 2) {
+		uint64_t from = max(file->dead[i], start), to = min(file->dead[i + 1], end);
+
+		if (from < to)
+			memset((char *)buf + (from - start), 0, to - from);
+	}
+	sum = crk_checksum(buf, len);
+	if (sum != file->chunks[chunk])
+		return crk_imgdir_damaged(dir, file->name, "checksum differs");
+	*len_ret = len;
+	return 0;
 }

@@ -61,6 +61,8 @@ static const struct option_row rows[] = {
 	  "do not dump processes that have a tracer" },
 	{ "restore-detached", 'd', OPT_FLAG, CRK_CMD_RESTORE, TO(detach), NULL,
 	  "return when the processes run, do not wait for them" },
+	{ "lazy-pages", 0, OPT_FLAG, CRK_CMD_RESTORE, TO(lazy_pages), NULL,
+	  "let the processes run before their memory is there" },
 	{ "restore-times", 0, OPT_FLAG, CRK_CMD_RESTORE, TO(restore_times), NULL,
 	  "keep the start times and the CPU times of the processes" },
 	{ "pidfile", 0, OPT_STRING, CRK_CMD_RESTORE, TO(pidfile), "FILE",
@@ -185,7 +187,9 @@ static int parse_inherit(struct crk_opts *opts, const char *text)
 
 static int parse_fault(struct crk_opts *opts, const struct crk_command *cmd, const char *text)
 {
-	if (strcmp(text, cmd->bit == CRK_CMD_DUMP ? "kcmp" : "vdso")) {
+	bool dump = cmd->bit == CRK_CMD_DUMP;
+
+	if (strcmp(text, dump ? "kcmp" : "vdso") && (dump || strcmp(text, "lazy"))) {
 		fprintf(stderr, "crkhelper: --fault %s: no such fault point\n", text);
 		return -EINVAL;
 	}

@@ -147,6 +147,15 @@ static int probe_snapshot(const struct probe_ctx *ctx, char *why, size_t size)
 	return probe_feature(ctx, CRK_FEAT_SNAPSHOT, why, size);
 }
 
+static int probe_lazy(const struct probe_ctx *ctx, char *why, size_t size)
+{
+	const char *off = crk_lazy_off();
+
+	if (off)
+		snprintf(why, size, "%s", off);
+	return !off && probe_feature(ctx, CRK_FEAT_LAZY, why, size);
+}
+
 static int probe_soft_dirty(const struct probe_ctx *ctx, char *why, size_t size)
 {
 	return probe_feature(ctx, CRK_FEAT_SOFT_DIRTY, why, size);
@@ -213,6 +222,7 @@ static const struct probe probes[] = {
 	{ "inotify events", false, probe_inotify, "programs with inotify events that they have not read yet" },
 	{ "memory snapshots", false, probe_snapshot, "dump -R holds the processes while their memory is written" },
 	{ "write tracking", false, probe_soft_dirty, "--prev-images-dir saves all pages each time" },
+	{ "lazy pages", false, probe_lazy, "restore --lazy-pages" },
 	{ "timer ids", false, probe_timer_ids, "fast restore of POSIX timers with high ids" },
 	{ "names of memory", false, probe_anon_name, "names given by PR_SET_VMA_ANON_NAME" },
 };

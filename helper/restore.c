@@ -152,7 +152,9 @@ static int wait_parked(struct crk_rst *r)
 		if (ret != -ETIMEDOUT && ret != -EINTR)
 			return ret;
 		crk_sync_parked(r, out.out_nr_parked);
-		ret = crk_feeders_check(r) ?: crk_sync_check(r);
+		ret = crk_lazy_collect(r);
+		ret = ret ?: crk_feeders_check(r);
+		ret = ret ?: crk_sync_check(r);
 		if (ret)
 			return ret;
 	}
@@ -166,6 +168,11 @@ static int phase_wait(struct crk_rst *r)
 	err = crk_feeders_stop(r);
 	r->said_why |= err;
 	return ret ?: err;
+}
+
+static int phase_lazy(struct crk_rst *r)
+{
+	return crk_lazy_start(r);
 }
 
 static int phase_state(struct crk_rst *r)
@@ -287,6 +294,7 @@ static const struct phase {
 	{ "cgroup",	phase_cgroup,	false },
 	{ "tree",	phase_tree,	false },	/* tasks are born in the cgroup and go on by themselves until they park */
 	{ "memory",	phase_wait,	false },	/* and by now every byte of the images is verified */
+	{ "lazy",	phase_lazy,	false },	/* from here on memory may be read and written: what is missing comes */
 	{ "state",	phase_state,	false },	/* registers, when all are parked */
 	{ "properties",	phase_properties, false },
 	{ "complete",	phase_complete,	false },	/* timers run from here: late */

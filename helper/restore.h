@@ -29,6 +29,13 @@ enum crk_stage {
 	CRK_STAGE_DONE,
 };
 
+/* what the death of crkhelper lazy-pages means: struct crk_sync.lazy */
+enum crk_lazy_stage {
+	CRK_LAZY_FILLING,		/* the processes are dead, or will be */
+	CRK_LAZY_FAILED,		/* the same, and why is said */
+	CRK_LAZY_DONE,
+};
+
 /* how a process comes into being; made by birth.c, one for each process and stand-in */
 struct crk_birth {
 	struct crk_rproc *proc;
@@ -60,6 +67,7 @@ struct crk_sync {
 	uint32_t cgroup_made;		/* by this restore: goes away with it */
 	struct undo_note *undo;		/* shared too: undo.c */
 	size_t undo_used;		/* bytes of it */
+	uint32_t lazy;			/* enum crk_lazy_stage */
 	pid_t watcher;
 	size_t size;			/* of this mapping */
 	pid_t alive[];			/* of each birth, by crk_sync_alive() */

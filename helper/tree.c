@@ -187,6 +187,7 @@ static int proc_complete(struct crk_rst *r, struct crk_rproc *p)
 	int ret;
 
 	ret = check_parent(r, p);
+	ret = ret ?: crk_lazy_hand_over(r, p);
 	ret = ret ?: await_zombies(p);
 	if (ret)
 		return ret;

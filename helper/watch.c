@@ -77,7 +77,7 @@ static void clean_up(void *arg)
  * Nothing of the coordinator's stays open: a copy of the device would keep the job alive, copies of the target's files
  * would be one more writer of a pipe when the target runs.
  */
-void crk_watch_main(int pidfd, void (*run)(void *arg), void *arg)
+void crk_watch_main(int pidfd, bool speaks, void (*run)(void *arg), void *arg)
 {
 	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -87,7 +87,8 @@ void crk_watch_main(int pidfd, void (*run)(void *arg), void *arg)
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
+		if (!speaks)
+			dup2(null, STDERR_FILENO);
 	}
 	if (pidfd > STDERR_FILENO + 1)
 		syscall(SYS_close_range, STDERR_FILENO + 1, pidfd - 1, 0);
@@ -114,7 +115,7 @@ int crk_watch_start(struct crk_rst *r)
 		if (!pid && crk_pid_planned(r, getpid()))
 			_exit(1);
 		if (!pid)
-			crk_watch_main(pidfd, clean_up, r);
+			crk_watch_main(pidfd, false, clean_up, r);
 	} while (pid > 0 && crk_pid_planned(r, pid) && waitpid(pid, NULL, 0) == pid);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (pid < 0)

@@ -33,6 +33,7 @@ SIZE(crk_wait, CRK_WAIT_SIZE_VER0, out_err);
 SIZE(crk_set, CRK_SET_SIZE_VER0, out_nr);
 SIZE(crk_go, CRK_GO_SIZE_VER0, out_nr);
 SIZE(crk_events_put, CRK_EVENTS_PUT_SIZE_VER0, buf_len);
+SIZE(crk_lazy, CRK_LAZY_SIZE_VER0, flags);
 SIZE(crk_vdso, CRK_VDSO_SIZE_VER0, out_data_len);
 
 /* array entries */

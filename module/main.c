@@ -37,6 +37,7 @@ union crk_cmd {
 	struct crk_go go;
 	struct crk_events_put events_put;
 	struct crk_vdso vdso;
+	struct crk_lazy lazy;
 };
 
 /* ---- the calls that are no file's own ---- */
@@ -64,6 +65,8 @@ static int run_info(struct crk_job *job, union crk_cmd *cmd, struct crk_log *log
 	if (IS_ENABLED(CONFIG_MEM_SOFT_DIRTY))
 		cmd->info.out_features |= CRK_FEAT_SOFT_DIRTY;
 	cmd->info.out_features |= CRK_FEAT_FILL_PIPE;
+	if (crk_lazy_can())
+		cmd->info.out_features |= CRK_FEAT_LAZY;
 	crk_symbols_missing(log);
 	return 0;
 }
@@ -107,6 +110,7 @@ RUN(set, crk_set(job, &cmd->set, log))
 RUN(go, crk_go(job, &cmd->go, log))
 RUN(events_put, crk_events_put(&cmd->events_put))
 RUN(vdso, crk_vdso(&cmd->vdso))
+RUN(lazy, crk_lazy(job))
 
 #define OPENER	BIT(0)		/* the opener's process only, job->lock is held */
 #define FROZEN	BIT(1)		/* the job holds a frozen cgroup */
@@ -166,6 +170,7 @@ static const struct crk_ioctl crk_ioctls[] = {
 	ROW(SET, run_set, crk_set, CRK_SET_SIZE_VER0, OPENER | GATE, LOG(crk_set), FLAGS(CRK_SET_TIMES)),
 	ROW(GO, run_go, crk_go, CRK_GO_SIZE_VER0, OPENER | GATE, LOG(crk_go), FLAGS(CRK_GO_PREPARE)),
 	ROW(EVENTS_PUT, run_events_put, crk_events_put, CRK_EVENTS_PUT_SIZE_VER0, OPENER | GATE),
+	ROW(LAZY, run_lazy, crk_lazy, CRK_LAZY_SIZE_VER0, OPENER),
 	ROW(VDSO, run_vdso, crk_vdso, CRK_VDSO_SIZE_VER0, 0, RES2(crk_vdso)),
 };
 
@@ -283,8 +288,11 @@ static int crk_flush(struct file *file, fl_owner_t files)
 	if (!(current->flags & PF_EXITING) && files != current->files)
 		return 0;
 	/* at exit the table is torn down as a whole, and its entries may still be there */
-	if (current->flags & PF_EXITING || (files && !iterate_fd(files, 0, is_this_file, file)))
-		crk_job_close(job);
+	if (!(current->flags & PF_EXITING) && (!files || iterate_fd(files, 0, is_this_file, file)))
+		return 0;
+	if (READ_ONCE(job->lazy) && files)
+		crk_lazy_end(files);
+	crk_job_close(job);
 	return 0;
 }
 

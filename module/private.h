@@ -25,6 +25,7 @@ enum crk_job_state {
 	CRK_JOB_NEW,		/* opened, neither dump nor restore yet */
 	CRK_JOB_DUMP,		/* holds a frozen cgroup */
 	CRK_JOB_RESTORE,	/* collects half-restored tasks */
+	CRK_JOB_LAZY,		/* the opener fills memory of others */
 	CRK_JOB_DONE,		/* thawed, or all tasks let go */
 };
 
@@ -43,6 +44,7 @@ struct crk_gate;		/* threads.c: what a restore holds */
  * @snapshots: under @lock: struct crk_snap, kept beyond the thaw
  * @nr_snapshots: that were ever made
  * @gate: set once by CRK_IOC_RESTORE, freed with the job
+ * @lazy: set once by CRK_IOC_LAZY
  */
 struct crk_job {
 	struct kref ref;
@@ -54,6 +56,7 @@ struct crk_job {
 	struct list_head snapshots;
 	u32 nr_snapshots;
 	struct crk_gate *gate;
+	bool lazy;
 };
 
 /* text for the caller: what errno can't tell */
@@ -126,6 +129,11 @@ int crk_wait(struct crk_job *job, struct crk_wait *cmd, struct crk_log *log);
 int crk_set(struct crk_job *job, struct crk_set *cmd, struct crk_log *log);
 int crk_go(struct crk_job *job, struct crk_go *cmd, struct crk_log *log);
 int crk_vdso(struct crk_vdso *cmd);	/* any task */
+
+/* lazy.c */
+bool crk_lazy_can(void);
+int crk_lazy(struct crk_job *job);			/* job->lock held */
+void crk_lazy_end(struct files_struct *files);		/* returns when nobody waits for memory any more */
 
 /* symbols.c: unexported kernel functions, see the table there */
 int crk_symbols_init(void);		/* -ENOENT with the name in the kernel log when one that is needed is missing */

@@ -44,6 +44,7 @@
 #define CRK_FEAT_SNAPSHOT	(1ULL << 9)	/* CRK_IOC_SNAPSHOT, struct crk_read.snapshot */
 #define CRK_FEAT_SOFT_DIRTY	(1ULL << 10)	/* this kernel tracks writes to pages: CRK_PAGE_SOFT_DIRTY */
 #define CRK_FEAT_FILL_PIPE	(1ULL << 11)	/* CRK_OP_FILL reads from pipes, too */
+#define CRK_FEAT_LAZY		(1ULL << 12)	/* CRK_IOC_LAZY */
 
 /**
  * struct crk_info - CRK_IOC_INFO: what this module can do

@@ -267,4 +267,22 @@ struct crk_events_put {
 #define CRK_EVENTS_PUT_SIZE_VER0	32
 #define CRK_IOC_EVENTS_PUT	_IO(CRK_IOC_MAGIC, 0x26)
 
+/**
+ * struct crk_lazy - CRK_IOC_LAZY: the caller fills memory of others, by userfaultfd(2)
+ * @size: sizeof(struct crk_lazy) as the caller knows it
+ * @flags: 0
+ *
+ * From now on, when the opener closes the device or dies: every process with memory that is registered with a
+ * userfaultfd among the opener's descriptors is killed, before any of these goes.  Without this the kernel would let
+ * them go on, with zeros for what is missing.  Only descriptors with a higher number than the device count.
+ *
+ * Errors: EBUSY the job is something else already; EOPNOTSUPP this kernel has no userfaultfd.
+ */
+struct crk_lazy {
+	__u32 size;
+	__u32 flags;
+};
+#define CRK_LAZY_SIZE_VER0	8
+#define CRK_IOC_LAZY		_IO(CRK_IOC_MAGIC, 0x28)
+
 #endif /* _UAPI_CRK_RESTORE_H */

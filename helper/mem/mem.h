@@ -202,6 +202,8 @@ struct crk_rmem {
 	struct crk_area **areas;	/* that it makes or inherits, apart from each other */
 	size_t nr_areas, room_areas;
 	struct crk_ranges give, kept, inherit;	/* share.c */
+	struct crk_ranges lazy;		/* lazy.c: pages that come when it runs */
+	int uffd;			/* lazy.c, coordinator's: by which they come; -1 */
 	struct crk_vdso_use *vdso;	/* NULL: it has none */
 	bool gave;			/* in this process: @give is in the areas */
 };
@@ -225,8 +227,13 @@ struct crk_rst_mem {
 	size_t nr_vdsos, room_vdsos;
 	int feed_from, feed_to;		/* a socket, by which processes ask for compressed pages; -1: there are none */
 	struct crk_feeders *feeders;
+	size_t nr_lazy;			/* processes with memory that comes later */
+	int lazy_in, lazy_out;		/* socket by which their userfaultfds come, if there are any */
 };
 
+int crk_lazy_plan(struct crk_rst *r);	/* when it is known who shares what */
+int crk_lazy_open(struct crk_rst *r);
+void crk_lazy_close(struct crk_rst *r);
 int crk_shmem_plan(struct crk_rst *r);
 int crk_shmem_open_all(struct crk_rst *r);
 struct crk_rshm *crk_shmem_find(struct crk_rst *r, uint32_t id, bool sysv);

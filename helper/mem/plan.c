@@ -194,6 +194,7 @@ static int plan_proc(struct crk_rst *r, struct crk_rproc *p)
 	if (!m)
 		return crk_oom();
 	p->mem = m;
+	m->uffd = -1;
 	ret = crk_img_read_one(r->dir, CRK_IMG_MM, p->pid, &msg);
 	if (ret)
 		return ret == -ENOENT ? crk_fail(ret, "mm-%d.img is missing", p->pid) : ret;
@@ -293,6 +294,8 @@ int crk_mem_plan(struct crk_rst *r)
 	if (!r->mem)
 		return crk_oom();
 	r->mem->feed_from = r->mem->feed_to = -1;
+	r->mem->lazy_in = -1;
+	r->mem->lazy_out = -1;
 	for (i = 0; i < r->nr_procs && !err; i++) {
 		if (r->procs[i].zombie || r->procs[i].stand_in || r->procs[i].mm_of)
 			continue;
@@ -302,7 +305,8 @@ int crk_mem_plan(struct crk_rst *r)
 	}
 	err = err ?: crk_vdso_plan(r);
 	err = err ?: crk_shmem_plan(r);
-	return err ?: crk_share_plan(r);
+	err = err ?: crk_share_plan(r);
+	return err ?: crk_lazy_plan(r);
 }
 
 /* ---- restore: opening ---- */
@@ -330,7 +334,7 @@ int crk_mem_open_all(struct crk_rst *r)
 		err = crk_runs_open(r, r->procs[i].mem);
 		err = err ?: open_files(r, r->procs[i].mem);
 	}
-	return err;
+	return err ?: crk_lazy_open(r);
 }
 
 static void proc_free(struct crk_rmem *m)
@@ -350,6 +354,9 @@ static void proc_free(struct crk_rmem *m)
 		crk_ranges_free(&m->shares[i].pages);
 	free(m->shares);
 	free(m->areas);
+	crk_ranges_free(&m->lazy);
+	if (m->uffd >= 0)
+		close(m->uffd);
 	crk_ranges_free(&m->give);
 	crk_ranges_free(&m->kept);
 	crk_ranges_free(&m->inherit);
@@ -382,6 +389,7 @@ void crk_mem_free(struct crk_rst *r)
 		free(r->mem->areas[i]);
 	free(r->mem->areas);
 	crk_vdso_free(r);
+	crk_lazy_close(r);
 	free(r->mem->shms);
 	free(r->mem);
 	r->mem = NULL;

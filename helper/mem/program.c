@@ -268,6 +268,23 @@ static int add_differences(struct crk_rst *r, const struct crk_rmem *m, struct o
 	return err;
 }
 
+/* the rest comes when the process runs */
+static int add_all_but_lazy(struct crk_rst *r, const struct crk_rmem *m, struct ops *o, const struct crk_rvma *v)
+{
+	uint64_t at = v->start;
+	size_t i = crk_ranges_from(&m->lazy, v->start);
+	int err = 0;
+
+	for (; at < v->end && !err; i++) {
+		uint64_t up_to = i < m->lazy.nr ? min(m->lazy.spans[i].start, v->end) : v->end;
+
+		if (at < up_to)
+			err = add_fill(r, m, o, at, up_to, crk_rrun_from(m, at));
+		at = i < m->lazy.nr ? m->lazy.spans[i].end : v->end;
+	}
+	return err;
+}
+
 /* all of [start, end); @run: the first that may be in it */
 static bool has_all(const struct crk_rmem *m, uint64_t start, uint64_t end, size_t run)
 {
@@ -283,6 +300,8 @@ static int add_fills(struct crk_rst *r, const struct crk_rmem *m, struct ops *o,
 
 	if (is_staged(m, v))
 		return add_differences(r, m, o, v);
+	if (crk_ranges_touch(&m->lazy, v->start, v->end))
+		return add_all_but_lazy(r, m, o, v);
 	/* one fault for all is cheaper than one for each page */
 	if (crk_vma_is_anon(v) && v->prot & PROT_WRITE && v->end - v->start >= 16 * PAGE_SIZE &&
 	    has_all(m, v->start, v->end, first))

@@ -44,6 +44,7 @@ struct bench_case {
 	const char *mode;
 	const char *arg;
 	bool crk_only;
+	bool lazy;			/* restore: until it runs, before its memory is there */
 	const char *compress;		/* NULL: not; with it the limit is that of what was compressed */
 };
 
@@ -58,6 +59,7 @@ static const struct bench_case cases[] = {
 	{ "tree-200", "tree", "200" },
 	{ "maps-5000", "maps", "5000" },
 	{ "sparse-1t", "sparse", "100", .crk_only = true },
+	{ "lazy-1g", "mem", "1024", .crk_only = true, .lazy = true },
 };
 
 static const struct scale_case {
@@ -77,7 +79,7 @@ static const char * const figure_names[] = { "dump", "frozen", "restore", "size"
 struct tool {
 	const char *name;
 	char *const *(*dump)(const struct bench_case *c, const char *images, const char *pid);
-	char *const *(*restore)(const char *images);
+	char *const *(*restore)(const char *images, bool lazy);
 	bool available;
 	double values[NR_FIGURES][MAX_RUNS];
 	double records;			/* bytes of its last images, without pages */
@@ -102,11 +104,12 @@ static char *const *crk_dump(const struct bench_case *c, const char *images, con
 	return argv;
 }
 
-static char *const *crk_restore(const char *images)
+static char *const *crk_restore(const char *images, bool lazy)
 {
-	static char *argv[] = { "crkhelper", "restore", "-d", "-D", NULL, NULL };
+	static char *argv[] = { "crkhelper", "restore", "-d", "-D", NULL, NULL, NULL };
 
 	argv[4] = (char *)images;
+	argv[5] = lazy ? "--lazy-pages" : NULL;
 	return argv;
 }
 
@@ -120,10 +123,11 @@ static char *const *criu_dump(const struct bench_case *c, const char *images, co
 	return argv;
 }
 
-static char *const *criu_restore(const char *images)
+static char *const *criu_restore(const char *images, bool lazy)
 {
 	static char *argv[] = { NULL, "restore", "-d", "-D", NULL, "-v0", NULL };
 
+	(void)lazy;
 	argv[0] = (char *)criu;
 	argv[4] = (char *)images;
 	return argv;
@@ -310,7 +314,7 @@ static bool run_once(struct tool *t, const struct bench_case *c)
 	load_stop(root);
 	if (dump < 0)
 		return complain(t, c, "dump failed");
-	restore = run(t->restore(images), &t->values[PEAK][t->nr]);
+	restore = run(t->restore(images, c->lazy), &t->values[PEAK][t->nr]);
 	if (restore < 0)
 		return complain(t, c, "restore failed");
 	count = beat->count;

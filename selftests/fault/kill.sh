@@ -19,6 +19,7 @@ left()
 {
 	pgrep -lx counter
 	pgrep -lx crkhelper
+	pgrep -lx crk-lazy-pages
 }
 
 groups() { echo /sys/fs/cgroup/*/ /sys/fs/cgroup/*/*/; }
@@ -35,7 +36,7 @@ thawed()
 }
 
 echo "TAP version 13"
-echo "1..4"
+echo "1..5"
 
 job_start killed 8
 kills_of crkhelper dump -g killed -D images -R || { result 1 "a dump to measure"; exit 1; }
@@ -69,44 +70,61 @@ result $bad "kill -9 of dump -t leaves the job running"
 crkhelper dump -g killed -D images >log 2>&1 </dev/null || { result 1 "a dump to restore"; exit 1; }
 job_gone killed
 wait
-kills_of crkhelper restore -D images -g killed -d || { result 1 "a restore to measure"; exit 1; }
-job_stop killed
-before_groups=$(groups)
-before_mounts=$(</proc/self/mounts)
-bad=0
-for i in $(seq $points); do
-	kill_next 0 110 crkhelper restore -D images -g killed -d || job_stop killed
-	rest=
-	for tries in $(seq 100); do
-		: "$tries"
-		rest=$(left)
-		[ "$rest" ] || break
-		# the kill may have come after the start: then the job runs whole
-		if job_runs killed 5 >/dev/null; then
-			job_stop killed
-			rest=
+before_groups=
+before_mounts=
+
+# restore_kills POINTS ARG...: nothing is left of any, or the job runs whole
+restore_kills()
+{
+	local i tries rest bad=0 points=$1
+	shift
+	kills_of crkhelper restore -D images -g killed -d "$@" || return 1
+	job_stop killed
+	before_groups=$(groups)
+	before_mounts=$(</proc/self/mounts)
+	for i in $(seq "$points"); do
+		kill_next 0 110 crkhelper restore -D images -g killed -d "$@" || job_stop killed
+		rest=
+		for tries in $(seq 100); do
+			: "$tries"
+			rest=$(left)
+			[ "$rest" ] || break
+			# the kill may have come after the start: then the job runs whole
+			if job_runs killed 5 >/dev/null; then
+				job_stop killed
+				rest=
+				break
+			fi
+		done
+		if [ "$rest" ]; then
+			echo "# kill $i, after $kill_at us of $kill_end: left behind: ${rest//$'\n'/, }"
+			bad=1
 			break
 		fi
+		# by the watcher, which may need a moment
+		for tries in $(seq 200); do
+			[ "$(groups)" != "$before_groups" ] || break
+			sleep 0.02
+		done
+		if [ "$(groups)" != "$before_groups" ]; then
+			echo "# kill $i, after $kill_at us of $kill_end: a cgroup was left behind"
+			bad=1
+			break
+		fi
+		[ "$(</proc/self/mounts)" = "$before_mounts" ] || { echo "# a mount was left behind"; bad=1; break; }
 	done
-	if [ "$rest" ]; then
-		echo "# kill $i, after $kill_at us of $kill_end: left behind: ${rest//$'\n'/, }"
-		bad=1
-		break
-	fi
-	# by the watcher, which may need a moment
-	for tries in $(seq 200); do
-		[ "$(groups)" != "$before_groups" ] || break
-		sleep 0.02
-	done
-	if [ "$(groups)" != "$before_groups" ]; then
-		echo "# kill $i, after $kill_at us of $kill_end: a cgroup was left behind"
-		bad=1
-		break
-	fi
-	[ "$(</proc/self/mounts)" = "$before_mounts" ] || { echo "# a mount was left behind"; bad=1; break; }
-done
-kills_enough || bad=1
-result $bad "kill -9 of restore at $points points leaves nothing behind"
+	kills_enough && [ $bad = 0 ]
+}
+
+restore_kills $points
+result $? "kill -9 of restore at $points points leaves nothing behind"
+
+if crkhelper check | grep -q 'ok *lazy pages'; then
+	restore_kills 15 --lazy-pages
+	result $? "the same while memory is missing"
+else
+	skip "the same while memory is missing: $(crkhelper check | grep 'lazy pages')"
+fi
 
 # a dump that ends the job: it goes on, or it is gone and the images are complete
 crkhelper restore -D images -g killed -d >log 2>&1 </dev/null

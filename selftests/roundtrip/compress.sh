@@ -23,7 +23,7 @@ damaged()
 flip() { printf 'crk' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
 echo "TAP version 13"
-echo "1..9"
+echo "1..10"
 
 changes_start
 order w 700
@@ -73,6 +73,9 @@ sum=$(md5sum a/* b/*.img | md5sum) && expect 1 "the pages of '.*a' are compresse
 	[ "$(md5sum a/* b/*.img | md5sum)" = "$sum" ] && cp -a a kept && flip a/pages-1.img.zst 5000 &&
 	changes_stop && refused "image .*a/pages-1.img.zst is damaged" b && rm -rf a && mv kept a && ret=0
 result $ret "dedup refuses by name; damage of a parent is found"
+
+expect 1 "'b' is compressed" crkhelper restore -D b -g $group -d --lazy-pages && [ ! -d /sys/fs/cgroup/$group ]
+result $? "a restore whose pages come later refuses them by name"
 
 # no room for what is compressed beside what is not: as any other disk that is full
 ret=1
