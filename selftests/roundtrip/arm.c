@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What only 32-bit ARM has: its registers, those of the VFP with FPSCR's modes, both TLS words, condition blocks of Thumb
- * code, code that was written just now, hardware breakpoints (requirements 1.1, 1.8, 1.12, 1.17).  System calls are arm_calls.c's.
+ * What only 32-bit ARM has: its registers, those of the VFP with FPSCR's modes and of the FPA, both TLS words, condition
+ * blocks of Thumb code, ThumbEE, code that was written just now, function pointers to descriptors, hardware breakpoints
+ * (requirements 1.1, 1.8, 1.12, 1.17, 2.14, 2.15, 2.17).  System calls are arm_calls.c's.
  *
  * crk-test: abi=arm,armel
  */
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -210,6 +212,134 @@ ROUNDTRIP(core_threads)
 	threads_spin(false);
 }
 
+/* ---- the FPA, which nobody has but some kernels emulate ---- */
+
+/* FPSR = @fpsr, f0 = 3.0, f4 = 5.0; and what they are: the high word of each comes first */
+void fpa_set(uint32_t fpsr);
+void fpa_get(uint32_t f[4], uint32_t *fpsr);
+/* by number: assemblers take these only for CPUs that have nothing newer */
+__asm__ (
+	"	.text\n"
+	"	.arm\n"
+	"	.align	2\n"
+	"	.globl	fpa_set\n"
+	"	.type	fpa_set, %function\n"
+	"fpa_set:\n"
+	"	.inst	0xee200110\n"		/* wfs	r0 */
+	"	.inst	0xee008189\n"		/* mvfd	f0, #1.0 */
+	"	.inst	0xee00018a\n"		/* adfd	f0, f0, #2.0 */
+	"	.inst	0xee00c18d\n"		/* mvfd	f4, #5.0 */
+	"	bx	lr\n"
+	"	.globl	fpa_get\n"
+	"	.type	fpa_get, %function\n"
+	"fpa_get:\n"
+	"	.inst	0xed808100\n"		/* stfd	f0, [r0] */
+	"	.inst	0xed80c102\n"		/* stfd	f4, [r0, #8] */
+	"	.inst	0xee302110\n"		/* rfs	r2 */
+	"	str	r2, [r1]\n"
+	"	bx	lr\n"
+#ifdef __thumb__
+	"	.thumb\n"
+#endif
+);
+
+#define FPSR_ID		0xff000000	/* which emulator it is */
+
+static bool have_fpa(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		fpa_set(0);
+		_exit(0);
+	}
+	MUST_EQ(waitpid(pid, &status, 0), pid);
+	return !status;
+}
+
+static void fpa_check(uint32_t fpsr)
+{
+	uint32_t f[4] = {}, got = 0;
+
+	fpa_get(f, &got);
+	MUST_EQ(f[0], 0x40080000);
+	MUST_EQ(f[1], 0);
+	MUST_EQ(f[2], 0x40140000);
+	MUST_EQ(f[3], 0);
+	MUST_EQ(got & ~FPSR_ID, fpsr);
+}
+
+static pthread_barrier_t barrier;
+
+static void *fpa_thread(void *arg)
+{
+	fpa_set(0x1008);
+	fpa_check(0x1008);
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	fpa_check(0x1008);
+	return NULL;
+}
+
+/* results that are seen as invalid and too large, in one; as too small, in the other */
+ROUNDTRIP(fpa)
+{
+	pthread_t t;
+
+	if (!have_fpa())
+		subject_skip("this kernel emulates no FPA (CONFIG_FPE_NWFPE)");
+	MUST(!pthread_barrier_init(&barrier, NULL, 2));
+	MUST(!pthread_create(&t, NULL, fpa_thread, NULL));
+	fpa_set(0x1405);
+	fpa_check(0x1405);
+	pthread_barrier_wait(&barrier);
+	checkpoint_here();
+	fpa_check(0x1405);
+	pthread_barrier_wait(&barrier);
+	MUST(!pthread_join(t, NULL));
+}
+
+/* ---- ThumbEE: where its handlers are ---- */
+
+__attribute__((target("arm"))) static uint32_t teehbr_get(void)
+{
+	uint32_t val;
+
+	__asm__ volatile ("mrc p14, 6, %0, c1, c0, 0" : "=r" (val));
+	return val;
+}
+
+__attribute__((target("arm"))) static void teehbr_set(uint32_t val)
+{
+	__asm__ volatile ("mcr p14, 6, %0, c1, c0, 0" : : "r" (val));
+}
+
+static void *thumbee_thread(void *arg)
+{
+	teehbr_set(0xabcdef00);
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	MUST_EQ(teehbr_get(), 0xabcdef00);
+	return NULL;
+}
+
+ROUNDTRIP(thumbee)
+{
+	pthread_t t;
+
+	if (!(getauxval(AT_HWCAP) & HWCAP_THUMBEE))
+		subject_skip("this kernel or CPU has no ThumbEE");
+	MUST(!pthread_barrier_init(&barrier, NULL, 2));
+	MUST(!pthread_create(&t, NULL, thumbee_thread, NULL));
+	teehbr_set(0x12345600);
+	pthread_barrier_wait(&barrier);
+	checkpoint_here();
+	MUST_EQ(teehbr_get(), 0x12345600);
+	pthread_barrier_wait(&barrier);
+	MUST(!pthread_join(t, NULL));
+}
+
 /* ---- TLS words ---- */
 
 __attribute__((target("arm"))) static uint32_t tpidrurw_get(void)
@@ -226,7 +356,6 @@ __attribute__((target("arm"))) static void tpidrurw_set(uint32_t val)
 }
 
 static __thread uint32_t thread_word;
-static pthread_barrier_t barrier;
 
 static void *tls_thread(void *arg)
 {
@@ -361,6 +490,78 @@ ROUNDTRIP(fresh_code)
 		MUST_EQ(run(), 40 + i);
 		MUST_EQ(second(), 80 + i);
 	}
+}
+
+/* ---- programs whose function pointers lead to descriptors ---- */
+
+static struct {
+	void (*function)(int sig);
+	uintptr_t got;			/* in r9 when the function begins */
+} descriptor;
+
+static volatile int handled;
+
+static void on_usr1(int sig)
+{
+	checkpoint_here();
+	handled = sig;
+}
+
+static void usr1_by_descriptor(void)
+{
+	struct {
+		const void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} sa = { .handler = &descriptor };
+
+	descriptor.function = on_usr1;
+	MUST(!syscall(SYS_rt_sigaction, SIGUSR1, &sa, NULL, 8));
+}
+
+static void on_usr1_exit(int sig)
+{
+	_exit(0);
+}
+
+/* without it the kernel jumps to the descriptor */
+static bool have_descriptors(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		usr1_by_descriptor();
+		descriptor.function = on_usr1_exit;
+		raise(SIGUSR1);
+		_exit(1);
+	}
+	MUST_EQ(waitpid(pid, &status, 0), pid);
+	return !status;
+}
+
+#define ALL_OF_THEM	(FDPIC_FUNCPTRS | ADDR_LIMIT_32BIT | READ_IMPLIES_EXEC)
+
+ROUNDTRIP(personality_kept)
+{
+	MUST(personality(ALL_OF_THEM) != -1);
+	checkpoint_here();
+	MUST_EQ(personality(-1), ALL_OF_THEM);
+}
+
+/* the C library of this test has no such pointers; only the kernel is told so */
+ROUNDTRIP(descriptors)
+{
+	MUST(personality(FDPIC_FUNCPTRS) != -1);
+	if (!have_descriptors())
+		subject_skip("this kernel knows no descriptors (CONFIG_BINFMT_ELF_FDPIC)");
+	usr1_by_descriptor();
+	raise(SIGUSR1);
+	MUST_EQ(handled, SIGUSR1);
+	handled = 0;
+	raise(SIGUSR1);
+	MUST_EQ(handled, SIGUSR1);
 }
 
 /* ---- hardware breakpoints ---- */
