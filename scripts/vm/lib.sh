@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # What the scripts share: the cache and its locks, the kernels of kernels.list, the tools of the guest (PID 1, initramfs),
-# builds of crk for a guest; packages are in apt.sh, root file systems in rootfs.sh.
+# builds of crk for a guest; packages are in apt.sh, the emulator in qemu.sh, root file systems in rootfs.sh.
 #
 # Every need_* function makes its thing if it is missing, under a lock, in a temporary place that is renamed when
 # complete: a thing that exists is whole, and any number of scripts may run at once.  Progress goes to stderr.
@@ -96,6 +96,8 @@ use_arch()
 
 # shellcheck source=scripts/vm/apt.sh
 . "$CRK_VM/apt.sh"
+# shellcheck source=scripts/vm/qemu.sh
+. "$CRK_VM/qemu.sh"
 # shellcheck source=scripts/vm/rootfs.sh
 . "$CRK_VM/rootfs.sh"
 

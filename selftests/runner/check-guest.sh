@@ -68,18 +68,28 @@ cat >"$tmp/bin/qemu-system-x86_64" <<-'END'
 	cat "$here/../says" >"$console"
 END
 chmod +x "$tmp/bin/qemu-system-x86_64"
-PATH=$tmp/bin:$PATH guest -- echo started
+CRK_QEMU=$tmp/bin/qemu-system-x86_64 guest -- echo started
 check "a boot that fails by a fault of QEMU's is tried again" says out '^started$'
 check "and that is said" says err "by a fault of QEMU's, before the command began"
 sed 's/66 <90>/cc <90>/' "$tmp/says" >"$tmp/own"
 mv "$tmp/own" "$tmp/says"
 rm "$tmp/bin/told"
-PATH=$tmp/bin:$PATH guest -- echo started
+CRK_QEMU=$tmp/bin/qemu-system-x86_64 guest -- echo started
 check "one that fails by a breakpoint of its own is not" status_is 125
 rm "$tmp/bin/told" "$tmp/says"
-CRK_BOOT_LIMIT=2 PATH=$tmp/bin:$PATH guest -- echo started
+CRK_BOOT_LIMIT=2 CRK_QEMU=$tmp/bin/qemu-system-x86_64 guest -- echo started
 check "a boot that gets nowhere is tried again" says out '^started$'
 check "and that is said, too" says err "not up after 2 s: starting again"
+# a cache for which no QEMU could be had
+mkdir -p "$tmp/cache/tools"
+cache=${CRK_CACHE:-$HOME/.cache/crk}
+find "$cache" -mindepth 1 -maxdepth 1 ! -name tools -exec ln -s -t "$tmp/cache" {} +
+find "$cache/tools" -mindepth 1 -maxdepth 1 ! -name 'qemu*' -exec ln -s -t "$tmp/cache/tools" {} +
+touch "$tmp/cache/tools/qemu.failed"
+rm "$tmp/bin/told"
+CRK_BOOT_LIMIT=2 CRK_CACHE=$tmp/cache PATH=$tmp/bin:$PATH guest -- echo started
+check "without QEMU in the cache the host's runs" [ -e "$tmp/bin/told" ]
+check "and the guest's command with it" says out '^started$'
 CRK_BOOT_LIMIT=10 guest --timeout 100 -- sh -c 'sleep 12; echo ended'
 check "a command may take longer than a boot" says out '^ended$'
 # shellcheck disable=SC2016	# for the guest's shell
