@@ -156,9 +156,12 @@ static uint32_t arm_program_abi(const void *head, size_t len)
 
 /* ---- CPU features ---- */
 
-/* not those that newer CPUs do without while the kernel helps out, or nobody uses: swp, 26bit, java */
+/*
+ * not those that newer CPUs do without while the kernel helps out, or nobody uses: swp, 26bit, java; nor vfpv3d16, which
+ * says that there are no more registers than that
+ */
 static const char *const arm_cpu_flags[] = {
-	"half", "thumb", "fpa", "vfp", "edsp", "iwmmxt", "crunch", "thumbee", "neon", "vfpv3", "vfpv3d16", "tls", "vfpv4",
+	"half", "thumb", "fpa", "vfp", "edsp", "iwmmxt", "crunch", "thumbee", "neon", "vfpv3", "tls", "vfpv4",
 	"idiva", "idivt", "vfpd32", "lpae", "fphp", "asimdhp", "asimddp", "asimdfhm", "asimdbf16", "i8mm", "aes", "pmull",
 	"sha1", "sha2", "crc32", "sb", NULL
 };

@@ -106,7 +106,7 @@ static void *in_ppoll(void *i)
 {
 	struct pollfd p = { pipe_fd[0], POLLIN };
 	struct timespec ts = { 1000, 0 };
-	unsigned long mask = 1UL << (SIGUSR2 - 1);
+	uint64_t mask = 1UL << (SIGUSR2 - 1);
 
 	thread_here((long)i);
 	syscall(SYS_ppoll, &p, 1, &ts, &mask, sizeof(mask));
@@ -168,7 +168,7 @@ static void *in_epoll(void *i)
 
 static void *in_sigtimedwait(void *i)
 {
-	unsigned long set = 1UL << (SIGUSR2 - 1);
+	uint64_t set = 1UL << (SIGUSR2 - 1);
 
 	thread_here((long)i);
 	syscall(SYS_rt_sigtimedwait, &set, NULL, NULL, sizeof(set));
@@ -204,9 +204,12 @@ static void *in_int80_nanosleep(void *i)
 }
 #endif
 
+/* with seconds of 32 bit, where the time that is left goes */
+#define LONG_TIME	(sizeof(long) == 4 ? CRK_RESTART_COMPAT_TIME : 0)
+
 const struct sleeper sleepers[] = {
 	{ "nanosleep", in_nanosleep, SYS_nanosleep, CRK_SYSCALL_BLOCK, 0, CRK_RESTART_NANOSLEEP,
-	  CRK_RESTART_HAS_TIME | CRK_RESTART_WANT_REM, 1000 * SEC },
+	  CRK_RESTART_HAS_TIME | CRK_RESTART_WANT_REM | LONG_TIME, 1000 * SEC },
 	{ "clock_nanosleep boottime", in_clock_boottime, SYS_clock_nanosleep, CRK_SYSCALL_BLOCK, 0,
 	  CRK_RESTART_NANOSLEEP, CRK_RESTART_HAS_TIME, 2000 * SEC },
 	{ "clock_nanosleep abs", in_clock_abs, SYS_clock_nanosleep, CRK_SYSCALL_NOHAND },

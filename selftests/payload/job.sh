@@ -63,12 +63,13 @@ job_runs()
 	return 1
 }
 
+# cgroup.procs does not name a process whose last threads are still busy giving back their memory
 job_gone()
 {
 	local tries
-	for tries in $(seq 200); do
+	for tries in $(seq 1000); do
 		: "$tries"
-		[ "$(cat "/sys/fs/cgroup/$1/cgroup.procs" 2>/dev/null)" ] || return 0
+		grep -qs '^populated 1' "/sys/fs/cgroup/$1/cgroup.events" || return 0
 		sleep 0.02
 	done
 	return 1

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What only 32-bit ARM has: its registers, those of the VFP with FPSCR's modes, both TLS words, condition blocks of Thumb
- * code, code that was written just now, hardware breakpoints (requirements 1.1, 1.8, 1.12, 1.17).  System calls are arm_calls.c's.
+ * What only 32-bit ARM has: its registers, those of the VFP with FPSCR's modes and of the FPA, both TLS words, condition
+ * blocks of Thumb code, ThumbEE, code that was written just now, function pointers to descriptors, hardware breakpoints
+ * (requirements 1.1, 1.8, 1.12, 1.17, 2.14, 2.15, 2.17).  System calls are arm_calls.c's.
  *
  * crk-test: abi=arm,armel
  */
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -210,6 +212,129 @@ ROUNDTRIP(core_threads)
 	threads_spin(false);
 }
 
+/* ---- the FPA, which nobody has but some kernels emulate ---- */
+
+/*
+ * f0 = 3.0, f4 = 5.0; instructions by number: assemblers take these only for CPUs that have nothing newer.  Those that load
+ * and store would be of no use: since Linux 5.16 the emulator looks for the program's registers where they no longer are.
+ */
+void fpa_set(void);
+__asm__ (
+	"	.text\n"
+	"	.arm\n"
+	"	.align	2\n"
+	"	.globl	fpa_set\n"
+	"	.type	fpa_set, %function\n"
+	"fpa_set:\n"
+	"	.inst	0xee008189\n"		/* mvfd	f0, #1.0 */
+	"	.inst	0xee00018a\n"		/* adfd	f0, f0, #2.0 */
+	"	.inst	0xee00c18d\n"		/* mvfd	f4, #5.0 */
+	"	bx	lr\n"
+#ifdef __thumb__
+	"	.thumb\n"
+#endif
+);
+
+/* as struct user_fp has it */
+struct fpa {
+	uint32_t f[8][3];		/* doubles: the low word, the high one, and one that is not used */
+	uint32_t fpsr, fpcr;
+	uint8_t type[8];
+	uint32_t initialised;
+};
+
+static bool have_fpa(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		fpa_set();
+		_exit(0);
+	}
+	MUST_EQ(waitpid(pid, &status, 0), pid);
+	return !status;
+}
+
+static void fpa_check(pid_t pid, struct fpa *fpa)
+{
+	int status;
+
+	memset(fpa, 0, sizeof(*fpa));
+	MUST(!ptrace(PTRACE_ATTACH, pid, NULL, NULL));
+	MUST(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+	MUST(!ptrace(PTRACE_GETFPREGS, pid, NULL, fpa));
+	MUST(!ptrace(PTRACE_DETACH, pid, NULL, NULL));
+	MUST_EQ(fpa->f[0][1], 0x40080000);
+	MUST_EQ(fpa->f[4][1], 0x40140000);
+	MUST(fpa->initialised);
+}
+
+ROUNDTRIP(fpa)
+{
+	struct fpa before, after;
+	pid_t pid;
+
+	if (!have_fpa())
+		subject_skip("this kernel emulates no FPA (CONFIG_FPE_NWFPE)");
+	pid = fork_child();
+	if (!pid) {
+		fpa_set();
+		event_set("set");
+		event_wait("checked");
+		_exit(0);
+	}
+	event_wait("set");
+	fpa_check(pid, &before);
+	checkpoint_here();
+	fpa_check(pid, &after);
+	MUST(!memcmp(&before, &after, sizeof(after)));
+	event_set("checked");
+	reap(pid);
+}
+
+/* ---- ThumbEE: where its handlers are ---- */
+
+__attribute__((target("arm"))) static uint32_t teehbr_get(void)
+{
+	uint32_t val;
+
+	__asm__ volatile ("mrc p14, 6, %0, c1, c0, 0" : "=r" (val));
+	return val;
+}
+
+__attribute__((target("arm"))) static void teehbr_set(uint32_t val)
+{
+	__asm__ volatile ("mcr p14, 6, %0, c1, c0, 0" : : "r" (val));
+}
+
+static pthread_barrier_t barrier;
+
+static void *thumbee_thread(void *arg)
+{
+	teehbr_set(0xabcdef00);
+	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&barrier);
+	MUST_EQ(teehbr_get(), 0xabcdef00);
+	return NULL;
+}
+
+ROUNDTRIP(thumbee)
+{
+	pthread_t t;
+
+	if (!(getauxval(AT_HWCAP) & HWCAP_THUMBEE))
+		subject_skip("this kernel or CPU has no ThumbEE");
+	MUST(!pthread_barrier_init(&barrier, NULL, 2));
+	MUST(!pthread_create(&t, NULL, thumbee_thread, NULL));
+	teehbr_set(0x12345600);
+	pthread_barrier_wait(&barrier);
+	checkpoint_here();
+	MUST_EQ(teehbr_get(), 0x12345600);
+	pthread_barrier_wait(&barrier);
+	MUST(!pthread_join(t, NULL));
+}
+
 /* ---- TLS words ---- */
 
 __attribute__((target("arm"))) static uint32_t tpidrurw_get(void)
@@ -226,7 +351,6 @@ __attribute__((target("arm"))) static void tpidrurw_set(uint32_t val)
 }
 
 static __thread uint32_t thread_word;
-static pthread_barrier_t barrier;
 
 static void *tls_thread(void *arg)
 {
@@ -361,6 +485,78 @@ ROUNDTRIP(fresh_code)
 		MUST_EQ(run(), 40 + i);
 		MUST_EQ(second(), 80 + i);
 	}
+}
+
+/* ---- programs whose function pointers lead to descriptors ---- */
+
+static struct {
+	void (*function)(int sig);
+	uintptr_t got;			/* in r9 when the function begins */
+} descriptor;
+
+static volatile int handled;
+
+static void on_usr1(int sig)
+{
+	checkpoint_here();
+	handled = sig;
+}
+
+static void usr1_by_descriptor(void)
+{
+	struct {
+		const void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} sa = { .handler = &descriptor };
+
+	descriptor.function = on_usr1;
+	MUST(!syscall(SYS_rt_sigaction, SIGUSR1, &sa, NULL, 8));
+}
+
+static void on_usr1_exit(int sig)
+{
+	_exit(0);
+}
+
+/* without it the kernel jumps to the descriptor */
+static bool have_descriptors(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		usr1_by_descriptor();
+		descriptor.function = on_usr1_exit;
+		raise(SIGUSR1);
+		_exit(1);
+	}
+	MUST_EQ(waitpid(pid, &status, 0), pid);
+	return !status;
+}
+
+#define ALL_OF_THEM	(FDPIC_FUNCPTRS | ADDR_LIMIT_32BIT | READ_IMPLIES_EXEC)
+
+ROUNDTRIP(personality_kept)
+{
+	MUST(personality(ALL_OF_THEM) != -1);
+	checkpoint_here();
+	MUST_EQ(personality(-1), ALL_OF_THEM);
+}
+
+/* the C library of this test has no such pointers; only the kernel is told so */
+ROUNDTRIP(descriptors)
+{
+	MUST(personality(FDPIC_FUNCPTRS) != -1);
+	if (!have_descriptors())
+		subject_skip("this kernel knows no descriptors (CONFIG_BINFMT_ELF_FDPIC)");
+	usr1_by_descriptor();
+	raise(SIGUSR1);
+	MUST_EQ(handled, SIGUSR1);
+	handled = 0;
+	raise(SIGUSR1);
+	MUST_EQ(handled, SIGUSR1);
 }
 
 /* ---- hardware breakpoints ---- */

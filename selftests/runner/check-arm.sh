@@ -76,7 +76,7 @@ for from in /kernels/run/*; do
 		frame-oabi,oabi*,1,*)	what="goes on"; [ $status != 0 ] || [ "$(cat out)" != ok ] || result=ok ;;
 		frame-oabi,*,1,*)	what="is refused"; ! refused "this kernel has no OABI" || result=ok ;;
 		*,,no-neon)		what="goes on"; [ $status != 0 ] || [ "$(cat out)" != ok ] || result=ok ;;
-		*,,*)			what="is refused"; ! refused "this CPU lacks what the programs may use: neon" || result=ok ;;
+		*,,*)			what="is refused"; ! refused "this CPU lacks what the programs may use: neon.*" || result=ok ;;
 		*)			what="goes on"; [ $status != 0 ] || [ "$(cat out)" != ok ] || result=ok ;;
 		esac
 		[ "$result" = ok ] || echo "# status $status: $(cat out err)"
@@ -126,6 +126,12 @@ expect()
 	fi
 }
 
+# since QEMU 8.1 half of the VFP's registers go with it
+use_arch arm
+need_qemu
+no_neon=neon=off
+"${QEMU[@]}" --version | grep -qE 'version ([0-7]\.|8\.0)' || no_neon+=,vfp-d32=off
+
 helpers=(arm armel)
 for i in "${!kernels[@]}"; do
 	kernel=${kernels[i]}
@@ -133,10 +139,10 @@ for i in "${!kernels[@]}"; do
 	guest "$kernel" "${helpers[i % 2]}" dump "$kernel" $(programs_of "$kernel") -- | sed 's/^/# /'
 done
 # the first kernel again, without: what is there is refused, what is dumped here goes on in all that follow
-guest "${kernels[0]}" arm restore "${kernels[0]}" -- --cpu neon=off >"$tmp/out"
+guest "${kernels[0]}" arm restore "${kernels[0]}" -- --cpu "$no_neon" >"$tmp/out"
 grep '^#' "$tmp/out"
 expect "clocks is refused, ${kernels[0]} to ${kernels[0]}"
-guest "${kernels[0]}" arm dump no-neon frame -- --cpu neon=off | sed 's/^/# /'
+guest "${kernels[0]}" arm dump no-neon frame -- --cpu "$no_neon" | sed 's/^/# /'
 for i in "${!kernels[@]}"; do
 	to=${kernels[i]}
 	guest "$to" "${helpers[(i + 1) % 2]}" restore "$to" -- >"$tmp/out"

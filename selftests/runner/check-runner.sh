@@ -9,7 +9,27 @@ tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 n=0 bad=0
 
-# expect WHAT WANTED: the test program on stdin must give these lines, joined by |
+# got WHAT WANTED GOT
+got()
+{
+	n=$((n + 1))
+	if [ "$3" = "$2" ]; then
+		echo "ok $n $1"
+	else
+		bad=$((bad + 1))
+		echo "# wanted $2"
+		echo "# got    $3"
+		echo "not ok $n $1"
+	fi
+}
+
+# run [PATTERN]...: the lines, joined by |
+run()
+{
+	CRK_GUEST='' TMPDIR=$tmp sh "$here/run.sh" "$tmp/b" debian "$@" 2>/dev/null | grep -v -e '^#' -e '^    ' | paste -sd '|'
+}
+
+# expect WHAT WANTED: the test program on stdin must give these lines
 expect()
 {
 	rm -rf "$tmp/b"
@@ -18,16 +38,7 @@ expect()
 	{ echo '#!/bin/sh'; cat; } >"$tmp/b/t/x"
 	chmod +x "$tmp/b/t/x"
 	echo "t/x debian 2" >"$tmp/b/tests.list"
-	got=$(CRK_GUEST='' TMPDIR=$tmp sh "$here/run.sh" "$tmp/b" debian 2>/dev/null | grep -v -e '^#' -e '^    ' | paste -sd '|')
-	n=$((n + 1))
-	if [ "$got" = "$2" ]; then
-		echo "ok $n $1"
-	else
-		bad=$((bad + 1))
-		echo "# wanted $2"
-		echo "# got    $got"
-		echo "not ok $n $1"
-	fi
+	got "$1" "$2" "$(run)"
 }
 
 echo "TAP version 13"
@@ -77,5 +88,18 @@ END
 expect "an expected failure is no failure" "skip t/x: a # XFAIL later" <<'END'
 printf '1..1\nnot ok 1 a # XFAIL later\n'
 END
+
+# which run when some are named
+for t in t/x t/x.sh t/y.sh u/x; do
+	mkdir -p "$tmp/b/${t%/*}"
+	printf '#!/bin/sh\nprintf "1..1\nok 1 a\n"\n' >"$tmp/b/$t"
+	chmod +x "$tmp/b/$t"
+	echo "$t debian 2"
+done >"$tmp/b/tests.list"
+got "a folder" "ok t/x: a|ok t/x.sh: a|ok t/y.sh: a" "$(run t)"
+got "a script without its ending" "ok t/y.sh: a" "$(run t/y)"
+got "a program, not the script that is called like it" "ok t/x: a" "$(run t/x)"
+got "a pattern" "ok t/y.sh: a" "$(run 't/y*')"
+got "several" "ok t/x.sh: a|ok u/x: a" "$(run t/x.sh u)"
 echo "1..$n"
 [ $bad = 0 ]

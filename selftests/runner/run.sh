@@ -19,7 +19,8 @@ wanted()
 	for p; do
 		# shellcheck disable=SC2254	# a pattern
 		case $name in
-		$p|$p/*|$p.sh) return 0 ;;
+		$p|$p/*) return 0 ;;
+		$p.sh) [ -e "$dir/$p" ] || return 0 ;;	# there may be another one of this name
 		esac
 	done
 	return 1
