@@ -488,7 +488,8 @@ static int verify_task(struct crk_job *job, struct crk_frozen_task *e, struct cr
 	/* a signal wakes a frozen task for a moment; only one that left the freezer can have run user code */
 	ran = task_switches(t) != e->switches && (!crk_guard_sees_leavers() || READ_ONCE(e->left));
 	if (ran || task_regs_hash(job, e) != e->regs)
-		return crk_log(log, -ESTALE, "task %d (%s) has run", e->tid, t->comm);
+		return crk_log(log, -ESTALE, "task %d (%s) %s", e->tid, t->comm,
+			       READ_ONCE(t->signal->flags) & SIGNAL_GROUP_EXIT ? "was killed" : "has run");
 	return 0;
 }
 
