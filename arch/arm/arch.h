@@ -7,6 +7,10 @@
 #ifndef _CRK_ARCH_ARM_H
 #define _CRK_ARCH_ARM_H
 
+#ifndef CONFIG_MMU
+#error crk needs a kernel with an MMU (CONFIG_MMU)
+#endif
+
 #include <linux/binfmts.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/shm.h>

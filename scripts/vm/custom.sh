@@ -130,11 +130,11 @@ need_custom()
 	[ -e "$CUSTOM" ] || with_lock "custom-$custom_id" make_custom "$custom_version" "$CUSTOM" "${custom_parts[@]}"
 }
 
-# is_built NAME[-VERSION] ARCH: is there one already?
+# is_built NAME[-VERSION] ARCH [FRAGMENT]: is there one already?
 is_built()
 {
 	local custom_version custom_parts custom_id CUSTOM
 
-	find_custom "$1" "$2" ''
+	find_custom "$1" "$2" "${3-}"
 	[ -e "$CUSTOM" ]
 }

@@ -6,24 +6,28 @@
 # each boot.  Each kernel is booted twice: to dump all, and to restore the images of all.  Programs of the old ABI are
 # dumped where the kernel runs them; kernels that do not refuse their images before anything is made.
 # Then a CPU without NEON: it is refused what was dumped where there is one, and what was dumped on it goes to a newer one.
-# Requirements 2.11, 2.12, 2.13.  Prints TAP.
+# Requirements 1.11, 2.11, 2.12, 2.13.  Prints TAP.
 #
 # usage: check-arm.sh [KERNEL]...
-# By default the oldest and the newest of kernels.list for arm, and oabi if it has been built.
+# By default the oldest and the newest of kernels.list for arm, and oabi and custom if they have been built.  custom is the
+# one of kconfig/arm-rare, whose programs have 2 GiB of addresses: it refuses all images of the others, with 3, by name.
 
 # shellcheck source=scripts/vm/lib.sh
 . "${BASH_SOURCE[0]%/*}/../../scripts/vm/lib.sh"
 # shellcheck source=scripts/vm/custom.sh
 . "${BASH_SOURCE[0]%/*}/../../scripts/vm/custom.sh"
+# shellcheck source=selftests/runner/between.sh
+. "${BASH_SOURCE[0]%/*}/between.sh"
+guest_options=(-a arm --rootfs minimal)
 
 payload=$CRK_TOP/selftests/payload
+rare=$CRK_TOP/selftests/kconfig/arm-rare
 kernels=("$@")
 if [ ${#kernels[@]} = 0 ]; then
 	mapfile -t kernels < <(kernel_names arm | sed -n '1p;$p' | uniq)
 	! is_built oabi arm || kernels+=(oabi)
+	! is_built custom arm "$rare" || kernels+=(custom)
 fi
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
 
 echo "TAP version 13"
 bare=(-O2 -Wall -Wextra -ffreestanding -fno-stack-protector -nostdlib -static -no-pie -fno-pic)
@@ -73,6 +77,8 @@ for from in /kernels/run/*; do
 		status=$?
 		result="not ok"
 		case ${dir##*/},$to,$neon,${from##*/} in
+		*,custom,*,custom)	what="goes on"; [ $status != 0 ] || [ "$(cat out)" != ok ] || result=ok ;;
+		*,custom,*)		what="is refused"; ! refused "address space up to 0x[0-9a-f]*: here it ends at 0x[0-9a-f]*" || result=ok ;;
 		frame-oabi,oabi*,1,*)	what="goes on"; [ $status != 0 ] || [ "$(cat out)" != ok ] || result=ok ;;
 		frame-oabi,*,1,*)	what="is refused"; ! refused "this kernel has no OABI" || result=ok ;;
 		*,,no-neon)		what="goes on"; [ $status != 0 ] || [ "$(cat out)" != ok ] || result=ok ;;
@@ -85,48 +91,33 @@ for from in /kernels/run/*; do
 done
 END
 
-# guest KERNEL HELPER SCRIPT NAME [PROGRAM]... [-- OPTION]...: its output, and what else it had to say as comments
-guest()
-{
-	local ret kernel=$1 helper=$2 script=$3 args=()
-
-	shift 3
-	while [ $# -gt 0 ] && [ "$1" != -- ]; do
-		args+=("$1")
-		shift
-	done
-	shift
-	# a kernel of our own has no driver of this machine's clock
-	# shellcheck disable=SC2016	# for the guest's shell
-	"$CRK_TOP/scripts/guest" -a arm -k "$kernel" --rootfs minimal --helper "$helper" "$@" --timeout 900 \
-		--share "$tmp:/kernels" -- sh -c 'date -s "@$1" >/dev/null && shift && exec sh "$@"' sh "$(date +%s)" \
-		"/kernels/$script.sh" "${args[@]}" 2>"$tmp/err"
-	ret=$?
-	[ $ret = 0 ] || sed "s/^/# $kernel: /" "$tmp/err"
-	return $ret
-}
-
 # those that are dumped on a kernel
 programs_of()
 {
 	echo "${programs[@]}"
-	! is_custom "$1" arm || echo frame-oabi
+	[[ $1 != oabi* ]] || echo frame-oabi
 }
 
-bad=0 n=0
-# expect WHAT: is it among the results?
-expect()
+# outcome PROGRAM FROM TO: what is to be expected
+outcome()
 {
-	n=$((n + 1))
-	if grep -q "^ok $1\$" "$tmp/out"; then
-		echo "ok $n $1"
-	else
-		echo "not ok $n $1"
-		bad=1
-	fi
+	case $1,$2,$3 in
+	*,custom,custom)	echo "goes on" ;;
+	*,custom)		echo "is refused" ;;
+	frame-oabi,*,oabi*)	echo "goes on" ;;
+	frame-oabi,*)		echo "is refused" ;;
+	*)			echo "goes on" ;;
+	esac
 }
 
-# since QEMU 8.1 half of the VFP's registers go with it
+# with_kernel KERNEL: sets $options of its guests
+with_kernel()
+{
+	options=()
+	[ "$1" != custom ] || options=(--kconfig "$rare")
+}
+
+# since QEMU 8.1 it takes half of the VFP's registers with it
 use_arch arm
 need_qemu
 no_neon=neon=off
@@ -135,26 +126,24 @@ no_neon=neon=off
 helpers=(arm armel)
 for i in "${!kernels[@]}"; do
 	kernel=${kernels[i]}
+	with_kernel "$kernel"
 	# shellcheck disable=SC2046	# words
-	guest "$kernel" "${helpers[i % 2]}" dump "$kernel" $(programs_of "$kernel") -- | sed 's/^/# /'
+	guest "$kernel" "${helpers[i % 2]}" dump "$kernel" $(programs_of "$kernel") -- "${options[@]}" | sed 's/^/# /'
 done
 # the first kernel again, without: what is there is refused, what is dumped here goes on in all that follow
-guest "${kernels[0]}" arm restore "${kernels[0]}" -- --cpu "$no_neon" >"$tmp/out"
-grep '^#' "$tmp/out"
+report "${kernels[0]}" arm restore "${kernels[0]}" -- --cpu "$no_neon"
 expect "clocks is refused, ${kernels[0]} to ${kernels[0]}"
 guest "${kernels[0]}" arm dump no-neon frame -- --cpu "$no_neon" | sed 's/^/# /'
 for i in "${!kernels[@]}"; do
 	to=${kernels[i]}
-	guest "$to" "${helpers[(i + 1) % 2]}" restore "$to" -- >"$tmp/out"
-	grep '^#' "$tmp/out"
+	with_kernel "$to"
+	report "$to" "${helpers[(i + 1) % 2]}" restore "$to" -- "${options[@]}"
 	for from in "${kernels[@]}"; do
 		for p in $(programs_of "$from"); do
-			what="goes on"
-			[ "$p" != frame-oabi ] || is_custom "$to" arm || what="is refused"
-			expect "$p $what, $from to $to"
+			expect "$p $(outcome "$p" "$from" "$to"), $from to $to"
 		done
 	done
-	expect "frame goes on, no-neon to $to"
+	expect "frame $(outcome frame no-neon "$to"), no-neon to $to"
 done
 echo "1..$n"
 exit $bad

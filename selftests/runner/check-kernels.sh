@@ -9,15 +9,17 @@
 #
 # usage: check-kernels.sh [KERNEL]...
 
-top=$(cd "${0%/*}/../.." && pwd)
-payload=$top/selftests/payload
+# shellcheck source=scripts/vm/lib.sh
+. "${BASH_SOURCE[0]%/*}/../../scripts/vm/lib.sh"
+# shellcheck source=selftests/runner/between.sh
+. "${BASH_SOURCE[0]%/*}/between.sh"
+
+payload=$CRK_TOP/selftests/payload
 kernels=("$@")
 if [ ${#kernels[@]} = 0 ]; then
-	mapfile -t kernels < <(awk '!/^#/ && $2 == "x86_64" { print $1 }' "$top/scripts/kernels.list")
+	mapfile -t kernels < <(kernel_names x86_64)
 fi
 times=${CRK_TIMES:-2}	# dumps of each program: its threads are somewhere else in each
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
 
 echo "TAP version 13"
 flags="-O2 -g -Wall -Wextra -D_GNU_SOURCE"
@@ -132,40 +134,14 @@ if grep -q ia32_emulation=0 /proc/cmdline; then
 fi
 END
 
-# guest KERNEL HELPER SCRIPT [OPTION]...: its output, and what else it had to say as comments
-guest()
-{
-	local ret kernel=$1 helper=$2 script=$3
-
-	shift 3
-	"$top/scripts/guest" -k "$kernel" --helper "$helper" "$@" --timeout 900 --share "$tmp:/kernels" -- \
-		sh "/kernels/$script.sh" "$kernel" "$times" "${programs[@]}" 2>"$tmp/err"
-	ret=$?
-	[ $ret = 0 ] || sed "s/^/# $kernel: /" "$tmp/err"
-	return $ret
-}
-
-bad=0 n=0
-# expect WHAT: is it among the results?
-expect()
-{
-	n=$((n + 1))
-	if grep -q "^ok $1\$" "$tmp/out"; then
-		echo "ok $n $1"
-	else
-		echo "not ok $n $1"
-		bad=1
-	fi
-}
-
 helpers=(i686 x86_64)
 for i in "${!kernels[@]}"; do
-	guest "${kernels[$i]}" "${helpers[i % 2]}" dump --append syscall.x32=y | sed 's/^/# /'
+	guest "${kernels[$i]}" "${helpers[i % 2]}" dump "${kernels[$i]}" "$times" "${programs[@]}" -- --append syscall.x32=y |
+		sed 's/^/# /'
 done
 for i in "${!kernels[@]}"; do
 	kernel=${kernels[$i]}
-	guest "$kernel" "${helpers[(i + 1) % 2]}" restore --append syscall.x32=y >"$tmp/out"
-	grep '^#' "$tmp/out"
+	report "$kernel" "${helpers[(i + 1) % 2]}" restore "$kernel" "$times" "${programs[@]}" -- --append syscall.x32=y
 	for p in "${all[@]}"; do
 		for from in "${kernels[@]}"; do
 			expect "$p, $from to $kernel"
@@ -176,8 +152,7 @@ done
 # since Linux 6.7 a kernel can be told to run no 32-bit programs
 for kernel in "${kernels[@]}"; do
 	[ "$kernel" != 6.1 ] || continue
-	guest "$kernel" x86_64 refuse --append ia32_emulation=0 >"$tmp/out"
-	grep '^#' "$tmp/out"
+	report "$kernel" x86_64 refuse "$kernel" -- --append ia32_emulation=0
 	expect "x32 on $kernel without x32 tasks"
 	expect "i686 on $kernel without 32-bit tasks"
 	expect "compat on $kernel without 32-bit tasks"
