@@ -138,6 +138,7 @@ static const char * const namespaces[] = {
 
 /* those that crkhelper is in; 0 for a kind that the kernel has not */
 struct own_namespaces {
+	uint64_t id;			/* struct crk_task.ns_id of tasks that are in the same */
 	dev_t dev[ARRAY_SIZE(namespaces)];
 	ino_t ino[ARRAY_SIZE(namespaces)];
 };
@@ -158,11 +159,13 @@ static void namespaces_look(struct own_namespaces *own)
 }
 
 /* a namespace of its own: created within the tree, or the tree lives in a container */
-static int refuse_namespaces(const struct crk_dproc *p, const struct own_namespaces *own)
+static int refuse_namespaces(const struct crk_dproc *p, struct own_namespaces *own)
 {
 	char path[64];
 	size_t i;
 
+	if (p->live->ns_id && p->live->ns_id == own->id)
+		return 0;
 	for (i = 0; i < ARRAY_SIZE(namespaces); i++) {
 		struct stat theirs = {};
 
@@ -176,6 +179,7 @@ static int refuse_namespaces(const struct crk_dproc *p, const struct own_namespa
 			return crk_fail(-EOPNOTSUPP, "pid %d (%s): is in a foreign %s namespace: not supported", p->pid,
 					COMM(p), namespaces[i]);
 	}
+	own->id = p->live->ns_id;
 	return 0;
 }
 
@@ -208,7 +212,7 @@ static int refuse_sharer(const struct crk_dump *d, const struct crk_dproc *p)
 			p->mm_of->pid, COMM(p->mm_of), why);
 }
 
-static int refuse_process(struct crk_dump *d, struct crk_dproc *p, const struct own_namespaces *own)
+static int refuse_process(struct crk_dump *d, struct crk_dproc *p, struct own_namespaces *own)
 {
 	struct crk_dproc *q;
 	size_t i;

@@ -37,7 +37,7 @@ SIZE(crk_lazy, CRK_LAZY_SIZE_VER0, flags);
 SIZE(crk_vdso, CRK_VDSO_SIZE_VER0, out_data_len);
 
 /* array entries */
-SIZE(crk_task, CRK_TASK_SIZE_VER0, cgroup_id);
+SIZE(crk_task, CRK_TASK_SIZE_VER1, sched_id);
 SIZE(crk_vma, CRK_VMA_SIZE_VER0, anon_vma_id);
 SIZE(crk_pages, CRK_PAGES_SIZE_VER0, flags);
 SIZE(crk_range, 16, len);

@@ -76,6 +76,9 @@ const char *crk_guard_off(void);	/* why there is no guard; NULL if there is */
 /* stuck.c */
 void crk_stuck_log(struct task_struct *t, struct crk_log *log);	/* why a freeze waited for @t in vain */
 
+/* alike.c */
+void crk_alike_get(struct crk_job *job, const struct crk_frozen_task *e, struct crk_task *out);
+
 /* tasks.c */
 u32 crk_task_flags(const struct crk_frozen_task *e);
 u32 crk_task_exit_code(struct task_struct *t);		/* of one that has exited, as wait4() gives it */

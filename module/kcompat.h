@@ -313,6 +313,16 @@ static inline bool crk_task_dequeued(struct task_struct *t)
 #endif
 }
 
+/* how long a turn of a thread that is no real-time one lasts (v6.6); 0: not its own to say */
+static inline u64 crk_sched_slice(const struct task_struct *t)
+{
+#if CRK_SINCE(6, 6)
+	return t->se.slice;
+#else
+	return 0;
+#endif
+}
+
 /* ---- linux/sched/exec_state.h ---- */
 
 /* prctl(PR_GET_DUMPABLE) moved from the mm to the task (v7.2) */

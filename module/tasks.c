@@ -128,6 +128,7 @@ static void task_get(struct crk_job *job, const struct crk_frozen_task *e, struc
 	out->oom_score_adj = t->signal->oom_score_adj;
 	out->pdeath_signal = t->pdeath_signal;
 	out->cgroup_id = e->cgroup_id;
+	crk_alike_get(job, e, out);
 	strscpy(out->comm, t->comm, sizeof(out->comm));
 }
 

@@ -50,8 +50,15 @@
  * @comm: name, NUL-terminated
  * @pid_ns_id: identity of its pid namespace
  * @cgroup_id: kernfs id of its cgroup
+ * @ns_id: equal: in the same namespaces, all kinds
+ * @paths_id: equal: the same root, working directory and umask
+ * @program_id: equal: the same executable (/proc/PID/exe)
+ * @limits_id: equal: the same resource limits
+ * @sched_id: equal: the same policy with its parameters, affinity and I/O priority
  *
- * Identities are keyed hashes of kernel addresses: equal within a job if and only if the object is the same.
+ * Identities are keyed hashes of kernel addresses: equal within a job if and only if the object is the same.  Those from
+ * @ns_id on are of contents: equal ones say that what could be asked for is the same, different ones nothing; 0 of what
+ * has exited, and from modules that do not tell.  Those of a process are of its leader, or of all threads if that has exited.
  */
 struct crk_task {
 	__s32 tid;
@@ -78,8 +85,14 @@ struct crk_task {
 	__u8 comm[16];
 	__aligned_u64 pid_ns_id;
 	__aligned_u64 cgroup_id;
+	__aligned_u64 ns_id;
+	__aligned_u64 paths_id;
+	__aligned_u64 program_id;
+	__aligned_u64 limits_id;
+	__aligned_u64 sched_id;
 };
 #define CRK_TASK_SIZE_VER0	272
+#define CRK_TASK_SIZE_VER1	312	/* ns_id and what follows */
 
 /**
  * struct crk_tasks - CRK_IOC_TASKS: list the threads of the frozen cgroup

@@ -34,14 +34,29 @@ static int umask_read(const struct crk_dproc *p, uint32_t *ret)
 
 int crk_fs_dump(struct crk_dump *d, struct crk_dproc *p)
 {
+	/* what was read last, and struct crk_task.paths_id of who has it */
+	static struct {
+		uint64_t id;
+		uint32_t cwd, root, umask;
+	} last;
+	uint64_t id = p->live->paths_id;
 	FsEntry e = FS_ENTRY__INIT;
-	int err;
+	int err = 0;
 
-	err = dir_dump(d, p, "cwd", &e.cwd_id);
-	err = err ?: dir_dump(d, p, "root", &e.root_id);
+	if (!id || id != last.id) {
+		last.id = 0;
+		err = dir_dump(d, p, "cwd", &last.cwd);
+		err = err ?: dir_dump(d, p, "root", &last.root);
+		err = err ?: umask_read(p, &last.umask);
+		if (err)
+			return err;
+		last.id = id;
+	}
+	e.cwd_id = last.cwd;
+	e.root_id = last.root;
 	e.has_umask = true;
-	err = err ?: umask_read(p, &e.umask);
-	return err ?: crk_img_write_one(d->dir, CRK_IMG_FS, p->pid, &e.base);
+	e.umask = last.umask;
+	return crk_img_write_one(d->dir, CRK_IMG_FS, p->pid, &e.base);
 }
 
 int crk_fs_install(struct crk_rst *r, struct crk_rproc *p)

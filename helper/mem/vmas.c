@@ -250,16 +250,32 @@ static int dump_one(struct crk_dump *d, struct crk_dproc *p, const struct crk_vm
 
 static int dump_exe(struct crk_dump *d, struct crk_dproc *p, uint32_t *id_ret)
 {
+	/* what was dumped last, and struct crk_task.program_id of who runs it */
+	static struct {
+		uint64_t id;
+		uint32_t file;
+	} last;
+	uint64_t id = p->live->program_id;
 	_cleanup_free_ char *link = NULL;
 	_cleanup_close_ int fd = -1;
-	int err = read_link_at(p->procfd, "exe", &link);
+	int err;
 
+	if (id && id == last.id) {
+		*id_ret = last.file;
+		return 0;
+	}
+	err = read_link_at(p->procfd, "exe", &link);
 	if (err)
 		return crk_err(err, "pid %d (%s): exe", p->pid, (const char *)p->leader->comm);
 	fd = openat(p->procfd, "exe", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return crk_err(-errno, "pid %d (%s): '%s'", p->pid, (const char *)p->leader->comm, link);
-	return crk_files_dump_path(d, p, fd, link, O_RDONLY, id_ret);
+	err = crk_files_dump_path(d, p, fd, link, O_RDONLY, id_ret);
+	if (err)
+		return err;
+	last.id = id;
+	last.file = *id_ret;
+	return 0;
 }
 
 static int write_mm(struct crk_dump *d, struct crk_dproc *p, VmaEntry **vmas)

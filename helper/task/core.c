@@ -136,16 +136,10 @@ static int core_fill(const struct crk_dproc *p, size_t i, CoreEntry *core)
 	return ret ?: crk_host->core_fill(core, p->recs[i], p->recs_len[i]);
 }
 
-/* the first process that has it gives the number */
-static uint32_t id_of(const struct crk_dump *d, const struct crk_dproc *p, size_t field)
+/* the first process that has it gives the number: @of, or NULL if that is @p */
+static uint32_t id_of(const struct crk_dump *d, const struct crk_dproc *p, const struct crk_dproc *of)
 {
-	uint64_t id = *(const uint64_t *)((const char *)p->live + field);
-	const struct crk_dproc *q;
-
-	for (q = d->procs; q < p; q++)
-		if (*(const uint64_t *)((const char *)q->live + field) == id)
-			break;
-	return q - d->procs + 1;
+	return (of ?: p) - d->procs + 1;
 }
 
 static int ids_fill(const struct crk_dump *d, const struct crk_dproc *p, CoreEntry *core)
@@ -155,10 +149,10 @@ static int ids_fill(const struct crk_dump *d, const struct crk_dproc *p, CoreEnt
 	core->ids = ids;
 	if (!ids)
 		return -ENOMEM;
-	ids->vm_id = id_of(d, p, offsetof(struct crk_task, mm_id));
-	ids->files_id = id_of(d, p, offsetof(struct crk_task, files_id));
-	ids->fs_id = id_of(d, p, offsetof(struct crk_task, fs_id));
-	ids->sighand_id = id_of(d, p, offsetof(struct crk_task, sighand_id));
+	ids->vm_id = id_of(d, p, p->mm_of);
+	ids->files_id = id_of(d, p, p->files_of);
+	ids->fs_id = id_of(d, p, p->fs_of);
+	ids->sighand_id = id_of(d, p, NULL);
 	return crk_img_write_one(d->dir, CRK_IMG_IDS, p->pid, &ids->base);
 }
 

@@ -17,10 +17,32 @@ static int limit_swap(pid_t pid, int resource, const struct limit *new, struct l
 	return syscall(SYS_prlimit64, pid, resource, new, old) ? -errno : 0;
 }
 
+/* those that were read last, and struct crk_task.limits_id of who has them */
+static struct {
+	uint64_t id;
+	struct limit limits[RLIM_NLIMITS];
+} last;
+
+/* into @last */
+static int limits_read(const struct crk_dproc *p)
+{
+	int i, ret;
+
+	if (p->live->limits_id && p->live->limits_id == last.id)
+		return 0;
+	last.id = 0;
+	for (i = 0; i < RLIM_NLIMITS; i++) {
+		ret = limit_swap(p->pid, i, NULL, &last.limits[i]);
+		if (ret)
+			return crk_err(ret, "pid %d (%s): cannot read resource limit %d", p->pid, p->leader->comm, i);
+	}
+	last.id = p->live->limits_id;
+	return 0;
+}
+
 static int rlimits_dump(struct crk_dump *d, struct crk_dproc *p, CrkTaskEntry *te, CoreEntry **cores)
 {
 	TaskRlimitsEntry *all = msg_new(TaskRlimitsEntry, task_rlimits_entry__init);
-	struct limit limit;
 	RlimitEntry *e;
 	int i, ret;
 
@@ -32,18 +54,16 @@ static int rlimits_dump(struct crk_dump *d, struct crk_dproc *p, CrkTaskEntry *t
 	all->rlimits = calloc(RLIM_NLIMITS, sizeof(*all->rlimits));
 	if (!all->rlimits)
 		return crk_oom();
-	for (i = 0; i < RLIM_NLIMITS; i++) {
-		ret = limit_swap(p->pid, i, NULL, &limit);
-		if (ret)
-			return crk_err(ret, "pid %d (%s): cannot read resource limit %d", p->pid, p->leader->comm, i);
+	ret = limits_read(p);
+	for (i = 0; i < RLIM_NLIMITS && !ret; i++) {
 		e = msg_new(RlimitEntry, rlimit_entry__init);
 		if (!e)
 			return -ENOMEM;
-		e->cur = limit.cur;
-		e->max = limit.max;
+		e->cur = last.limits[i].cur;
+		e->max = last.limits[i].max;
 		all->rlimits[all->n_rlimits++] = e;
 	}
-	return 0;
+	return ret;
 }
 
 static int rlimits_restore_outside(struct crk_rst *r, struct crk_rproc *p)

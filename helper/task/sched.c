@@ -27,47 +27,68 @@ static long affinity_get(pid_t tid, uint8_t mask[CPUS_MAX])
 	return len < 0 ? -errno : len;
 }
 
-static int thread_dump(const struct crk_dproc *p, size_t i, CrkThreadEntry *te, ThreadCoreEntry *core)
+/* what was read last, and struct crk_task.sched_id of who has it */
+static struct {
+	uint64_t id;
+	struct sched_attr attr;
+	uint8_t cpus[CPUS_MAX];
+	long cpus_len, ioprio;
+} last;
+
+/* into @last */
+static int thread_read(const struct crk_dproc *p, size_t i)
 {
 	pid_t tid = p->leader[i].tid;
-	uint8_t mask[CPUS_MAX];
-	struct sched_attr attr;
-	long len, ioprio;
+	uint64_t id = p->leader[i].sched_id;
 	int ret;
 
-	ret = attr_get(tid, &attr);
+	if (id && id == last.id)
+		return 0;
+	last.id = 0;
+	ret = attr_get(tid, &last.attr);
 	if (ret)
 		return crk_err(ret, TASK_FMT ": cannot read its scheduling policy", DTASK_ARGS(p, i));
+	last.cpus_len = affinity_get(tid, last.cpus);
+	if (last.cpus_len < 0)
+		return crk_err(last.cpus_len, TASK_FMT ": cannot read its CPU affinity", DTASK_ARGS(p, i));
+	last.ioprio = syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, tid);
+	last.id = id;
+	return 0;
+}
+
+static int thread_dump(const struct crk_dproc *p, size_t i, CrkThreadEntry *te, ThreadCoreEntry *core)
+{
+	const struct sched_attr *attr = &last.attr;
+	int ret = thread_read(p, i);
+
+	if (ret)
+		return ret;
 	core->has_sched_policy = te->has_sched_policy = true;
-	core->sched_policy = te->sched_policy = attr.sched_policy;
+	core->sched_policy = te->sched_policy = attr->sched_policy;
 	core->has_sched_nice = te->has_nice = true;
-	core->sched_nice = te->nice = attr.sched_nice;
+	core->sched_nice = te->nice = attr->sched_nice;
 	core->has_sched_prio = te->has_sched_priority = true;
-	core->sched_prio = te->sched_priority = attr.sched_priority;
+	core->sched_prio = te->sched_priority = attr->sched_priority;
 	te->has_sched_flags = true;
-	te->sched_flags = attr.sched_flags;
+	te->sched_flags = attr->sched_flags;
 	te->has_sched_runtime = te->has_sched_deadline = te->has_sched_period = true;
-	te->sched_runtime = attr.sched_runtime;
-	te->sched_deadline = attr.sched_deadline;
-	te->sched_period = attr.sched_period;
-	if (attr.size >= SCHED_ATTR_SIZE_VER1) {
+	te->sched_runtime = attr->sched_runtime;
+	te->sched_deadline = attr->sched_deadline;
+	te->sched_period = attr->sched_period;
+	if (attr->size >= SCHED_ATTR_SIZE_VER1) {
 		te->has_sched_util_min = te->has_sched_util_max = true;
-		te->sched_util_min = attr.sched_util_min;
-		te->sched_util_max = attr.sched_util_max;
+		te->sched_util_min = attr->sched_util_min;
+		te->sched_util_max = attr->sched_util_max;
 	}
-	len = affinity_get(tid, mask);
-	if (len < 0)
-		return crk_err(len, TASK_FMT ": cannot read its CPU affinity", DTASK_ARGS(p, i));
-	te->cpu_affinity.data = malloc(len);
+	te->cpu_affinity.data = malloc(last.cpus_len);
 	if (!te->cpu_affinity.data)
 		return crk_oom();
-	memcpy(te->cpu_affinity.data, mask, len);
-	te->cpu_affinity.len = len;
+	memcpy(te->cpu_affinity.data, last.cpus, last.cpus_len);
+	te->cpu_affinity.len = last.cpus_len;
 	te->has_cpu_affinity = true;
-	ioprio = syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, tid);
-	if (ioprio >= 0) {
+	if (last.ioprio >= 0) {
 		te->has_ioprio = true;
-		te->ioprio = ioprio;
+		te->ioprio = last.ioprio;
 	}
 	return 0;
 }
