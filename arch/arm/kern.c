@@ -201,16 +201,6 @@ static u32 rewound_state(struct task_struct *t, s32 nr)
 	return CRK_SYSCALL_RESTART;
 }
 
-/* a signal that is going to be handled makes EINTR what it should be */
-static bool has_signal(struct task_struct *t)
-{
-	sigset_t pending;
-
-	sigorsets(&pending, &t->pending.signal, &t->signal->shared_pending.signal);
-	sigandnsets(&pending, &pending, &t->blocked);
-	return !sigisemptyset(&pending);
-}
-
 /*
  * ORIG_r0 is the first argument of a call, and -1 when something else brought the thread into the kernel.  wait4(-1)
  * looks like both; then it is the call, if the other registers fit.
@@ -230,8 +220,8 @@ static void get_syscall(struct task_struct *t, struct crk_rec_thread *rec)
 	if (given)
 		return;
 	rec->syscall = CRK_SYSCALL_DONE;
-	if ((long)regs->ARM_r0 == -EINTR && is_one_of(eintr_calls, ARRAY_SIZE(eintr_calls), rec->syscall_nr) &&
-	    !has_signal(t))
+	/* whether a handler is due, and here, is looked at when it is restored: see call_again() */
+	if ((long)regs->ARM_r0 == -EINTR && is_one_of(eintr_calls, ARRAY_SIZE(eintr_calls), rec->syscall_nr))
 		rec->syscall = CRK_SYSCALL_EINTR;
 }
 

@@ -129,8 +129,8 @@ void crk_arm_set_prepare(struct task_struct *t, u32 machine)
 
 /* ---- the interrupted system call ---- */
 
-/* the first of @pending that has a handler; its flags in *@flags */
-static bool find_handled(struct sigpending *pending, unsigned long *flags)
+/* the first of @pending that has a handler, 0 if there is none; its flags in *@flags */
+static int find_handled(struct sigpending *pending, unsigned long *flags)
 {
 	const struct k_sigaction *action = current->sighand->action;
 	int sig;
@@ -141,21 +141,52 @@ static bool find_handled(struct sigpending *pending, unsigned long *flags)
 		if (action[sig - 1].sa.sa_handler == SIG_IGN || action[sig - 1].sa.sa_handler == SIG_DFL)
 			continue;
 		*flags = action[sig - 1].sa.sa_flags;
-		return true;
+		return sig;
 	}
-	return false;
+	return 0;
+}
+
+/*
+ * A signal for the process is taken by the first of its threads that looks.  One whose call ends for it must be that one:
+ * it takes the signal now.  That of a timer stays, since the kernel looks for it where it has put it.
+ */
+static void take_from_process(int sig)
+{
+	struct sigpending *shared = &current->signal->shared_pending;
+	struct sigqueue *q, *first = NULL;
+	bool more = false;
+
+	list_for_each_entry(q, &shared->list, list) {
+		if (q->info.si_signo != sig)
+			continue;
+		more = first != NULL;
+		first = first ?: q;
+	}
+	if (first && first->flags & SIGQUEUE_PREALLOC)
+		return;
+	if (first)
+		list_move_tail(&first->list, &current->pending.list);
+	if (!more)
+		sigdelset(&shared->signal, sig);
+	sigaddset(&current->pending.signal, sig);
 }
 
 /* is the call over, since a handler is going to run? */
 static bool ends_call(u32 syscall)
 {
+	struct sigpending *shared = &current->signal->shared_pending;
 	unsigned long flags = 0;
-	bool handled;
+	int own, sig;
+	bool ends;
 
 	spin_lock_irq(&current->sighand->siglock);
-	handled = find_handled(&current->pending, &flags) || find_handled(&current->signal->shared_pending, &flags);
+	own = find_handled(&current->pending, &flags);
+	sig = own ?: find_handled(shared, &flags);
+	ends = sig && !(syscall == CRK_SYSCALL_RESTART && flags & SA_RESTART);
+	if (ends && !own)
+		take_from_process(sig);
 	spin_unlock_irq(&current->sighand->siglock);
-	return handled && !(syscall == CRK_SYSCALL_RESTART && flags & SA_RESTART);
+	return ends;
 }
 
 /*
