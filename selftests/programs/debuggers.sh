@@ -85,18 +85,12 @@ gdb_at_step()
 
 # ---- strace in the tree, its program asleep in read ----
 
-# On ARM the freeze makes the program of an strace stop where a register cannot be seen: it is refused, and both go on
-# (arch/arm/README)
-refused()
-{
-	expect 1 "held by its tracer at the entry or exit of a system call, where this kernel hides a register" \
-		crkhelper dump -g "$1" -D img
-}
-
+# On ARM the freeze makes its program stop where a register cannot be seen: it is refused, and both go on (arch/arm/README)
+hidden="held by its tracer at the entry or exit of a system call, where this kernel hides a register"
 strace_dump()
 {
 	if [ "$arm" ]; then
-		refused strace
+		expect 1 "$hidden" crkhelper dump -g strace -D img
 	else
 		dump_restore strace
 	fi
@@ -169,22 +163,20 @@ expect 1 "pid $pid \(counter\) tid $pid: is traced by pid $strace \(strace\)" cr
 bad=$?
 job_runs traced || bad=1
 result $bad "--refuse-traced names the tracer"
-if [ "$arm" ]; then
-	ends="is refused"
-	refused traced && job_runs traced
-	bad=$?
-	kill $strace
-	wait $strace 2>/dev/null
-else
-	ends="comes back without it"
-	expect 0 "tid $pid: is traced by pid $strace \(strace\), which is not in the dump" \
-		crkhelper dump -g traced -D img --retry 20
-	bad=$?
+timeout 60 crkhelper dump -g traced -D img --retry 20 >log 2>&1 </dev/null
+bad=$?
+grep -q "tid $pid: is traced by pid $strace (strace), which is not in the dump" log || [ "$arm" ] || bad=1
+if [ $bad = 0 ]; then
 	wait $strace 2>/dev/null
 	crkhelper restore -D img -d >log 2>&1 </dev/null && job_runs traced || bad=1
+else
+	# where its calls are hidden it depends on where the freeze finds it, or strace is too busy with it
+	[ "$arm" ] && grep -q "$hidden\|has run" log && job_runs traced && bad=0
+	kill $strace
+	wait $strace 2>/dev/null
 fi
 grep -q '^TracerPid:[[:space:]]*0$' "/proc/$pid/status" || bad=1
-result $bad "a program that strace follows from outside $ends"
+result $bad "a program that strace follows from outside comes back without it${arm:+, or is refused}"
 job_stop traced
 rm -rf img
 
