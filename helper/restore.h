@@ -126,6 +126,7 @@ void crk_cgroups_undo(struct crk_rst *r);		/* the same, and those that were froz
 
 /* undo.c: names and objects to take back if the restore fails or the coordinator dies; noted before they are made */
 int crk_undo_create(struct crk_rst *r);
+void crk_undo_keep(struct crk_sync *s);		/* from processes that are made from now on: they do not write notes */
 void crk_undo_destroy(struct crk_sync *s);
 int crk_undo_name(struct crk_rst *r, const char *name);
 int crk_undo_shm(struct crk_rst *r, int id);	/* goes if nobody has it attached */

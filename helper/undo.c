@@ -35,6 +35,15 @@ int crk_undo_create(struct crk_rst *r)
 	return 0;
 }
 
+/*
+ * The watcher has it; the processes of the tree would only have to let go of it again, which takes a 32-bit ARM kernel that
+ * flushes the TLB page by page longer than all else.  To write a note is the coordinator's alone.
+ */
+void crk_undo_keep(struct crk_sync *s)
+{
+	madvise(s->undo, UNDO_ROOM, MADV_DONTFORK);
+}
+
 void crk_undo_destroy(struct crk_sync *s)
 {
 	if (s->undo)

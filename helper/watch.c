@@ -121,6 +121,7 @@ int crk_watch_start(struct crk_rst *r)
 	if (pid < 0)
 		return crk_err(-errno, "cannot fork");
 	r->sync->watcher = pid;
+	crk_undo_keep(r->sync);
 	return 0;
 }
 

@@ -243,6 +243,40 @@ static int run_threads_wait(struct crk_parked *p, struct crk_prog *prog)
 	return 0;
 }
 
+/* the first mappings between *start and @end that have no gap; false: there are none */
+static bool next_mappings(unsigned long *start, unsigned long end, unsigned long *len)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(vmi, mm, *start);
+	unsigned long stop = 0;
+
+	mmap_read_lock(mm);
+	for_each_vma(vmi, vma) {
+		if (vma->vm_start >= end || (stop && vma->vm_start != stop))
+			break;
+		*start = stop ? *start : max(*start, vma->vm_start);
+		stop = vma->vm_end;
+	}
+	mmap_read_unlock(mm);
+	*len = min(stop, end) - *start;
+	return stop;
+}
+
+/*
+ * Not all by one call: from the lowest to the highest of its pages an architecture may flush each single one from the
+ * TLB, also where there is nothing (2 s for what a program of 32 bit has on emulated ARM).
+ */
+static int unmap_all(unsigned long from, unsigned long end)
+{
+	unsigned long len;
+	int ret = 0;
+
+	for (; !ret && next_mappings(&from, end, &len); from += len)
+		ret = vm_munmap(from, len);
+	return ret;
+}
+
 static int run_unmap(struct crk_prog *prog)
 {
 	unsigned long from = 0;
@@ -251,11 +285,11 @@ static int run_unmap(struct crk_prog *prog)
 
 	for (i = 0; i < prog->nr_sources && !ret; i++) {
 		if (prog->sources[i].addr > from)
-			ret = vm_munmap(from, prog->sources[i].addr - from);
+			ret = unmap_all(from, prog->sources[i].addr);
 		from = prog->sources[i].addr + prog->sources[i].len;
 	}
 	if (!ret && from < TASK_SIZE)
-		ret = vm_munmap(from, TASK_SIZE - from);
+		ret = unmap_all(from, TASK_SIZE);
 	return ret ? run_fail(prog, ret, "cannot unmap what it had") : 0;
 }
 
