@@ -63,7 +63,7 @@ check_module()
 
 	[ -e module/main.c ] || return 0
 	need_kernel "$(kernel_names x86_64 | head -n1)" x86_64 || exit 1
-	dir=$CRK_CACHE/build/$KERNEL_RELEASE/$CRK_TREE-lint
+	dir=$CRK_CACHE/build/$KERNEL_RELEASE-${KERNEL##*/}/$CRK_TREE-lint
 	if [ ! "$(sync_sources "$dir")" ] && [ -e "$dir/clean" ]; then
 		return 0
 	fi

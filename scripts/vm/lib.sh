@@ -499,9 +499,10 @@ sync_sources()
 		--include=Makefile --exclude='*' Kbuild module uapi arch "$1/") | grep -v '/$'
 }
 
+# kernels of our own have one release and different options: the directory is of the kernel
 build_module()
 {
-	local dir=$CRK_CACHE/build/$KERNEL_RELEASE/$CRK_TREE out=$1 changed
+	local dir=$CRK_CACHE/build/$KERNEL_RELEASE-${KERNEL##*/}/$CRK_TREE out=$1 changed
 
 	changed=$(sync_sources "$dir")
 	if [ "$changed" ] || [ ! -e "$dir/built" ] || [ "$KERNEL/release" -nt "$dir/built" ]; then
