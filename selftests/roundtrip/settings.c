@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -154,13 +155,21 @@ static void mdwe_set(unsigned long how)
 		subject_skip("no PR_SET_MDWE %#lx", how);
 }
 
+/* a function that returns at once */
+#ifdef __arm__
+static const unsigned char returns[] = { 0x1e, 0xff, 0x2f, 0xe1 };	/* bx lr, no Thumb code */
+#else
+static const unsigned char returns[] = { 0xc3 };			/* ret */
+#endif
+
 /* with a mapping that could not be made any more */
 ROUNDTRIP(mdwe)
 {
 	unsigned char *code = page_map(PROT_READ | PROT_WRITE | PROT_EXEC);
 	pid_t pid;
 
-	code[0] = 0xc3;		/* ret */
+	memcpy(code, returns, sizeof(returns));
+	__builtin___clear_cache((char *)code, (char *)code + sizeof(returns));
 	mdwe_set(PR_MDWE_REFUSE_EXEC_GAIN);
 	checkpoint_here();
 	MUST_EQ(get(PR_GET_MDWE), PR_MDWE_REFUSE_EXEC_GAIN);
