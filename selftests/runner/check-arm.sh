@@ -77,6 +77,7 @@ for from in /kernels/run/*; do
 		status=$?
 		result="not ok"
 		case ${dir##*/},$to,$neon,${from##*/} in
+		frame-oabi,custom,*,*)	what="is refused"; ! refused "this kernel has no OABI" || result=ok ;;
 		*,custom,*,custom)	what="goes on"; [ $status != 0 ] || [ "$(cat out)" != ok ] || result=ok ;;
 		*,custom,*)		what="is refused"; ! refused "address space up to 0x[0-9a-f]*: here it ends at 0x[0-9a-f]*" || result=ok ;;
 		frame-oabi,oabi*,1,*)	what="goes on"; [ $status != 0 ] || [ "$(cat out)" != ok ] || result=ok ;;
