@@ -56,10 +56,10 @@
  * @limits_id: equal: the same resource limits
  * @sched_id: equal: the same policy with its parameters, affinity and I/O priority
  *
- * Identities are keyed hashes of kernel addresses: equal within a job if and only if the object is the same.  Those from
- * @ns_id on are of contents: equal ones say that what could be asked for is the same, different ones nothing; 0 of what
- * has exited, and from modules that do not tell.  Those of a process are of its leader, or of all threads if that has
- * exited.
+ * Identities are keyed hashes of kernel addresses: equal within a job if and only if the object is the same.  Those
+ * from @ns_id on are of contents: equal ones say that what could be asked for is the same, different ones nothing; 0
+ * of what has exited, and from modules that do not tell.  Those of a process are of its leader, or of all threads if
+ * that has exited.
  */
 struct crk_task {
 	__s32 tid;
